@@ -1,0 +1,75 @@
+package proxy
+
+import "time"
+
+// Key is one upstream credential as configured. It never changes: a new configuration makes new ones.
+type Key struct {
+	ID      string
+	Account string // keys of one account share the upstream's rate limits and credit
+	Secret  Secret
+	// Endpoint is the upstream origin with an optional path prefix, without the /v1: "https://api.openai.com".
+	Endpoint     string
+	Organization string // sent as OpenAI-Organization when set
+	Project      string // sent as OpenAI-Project when set
+	Weight       int64  // 1 to 1000
+	Models       Patterns
+	Quota        []Quota // request quotas; at most one for each period
+	Enabled      bool
+	Expires      time.Time // zero: never
+	Note         string
+	Source       string // where it was configured, "environment" or "file"
+}
+
+// Serves reports whether the key may be used for the model. An unnamed model is served by every key.
+func (k *Key) Serves(model string) bool { return model == "" || k.Models.Match(model) }
+
+// Quota is a number of requests in a calendar period.
+type Quota struct {
+	Requests int64
+	Period   Period
+}
+
+// Period is a calendar period in UTC.
+type Period string
+
+// The periods a quota may have. Total never ends.
+const (
+	Minute Period = "minute"
+	Hour   Period = "hour"
+	Day    Period = "day"
+	Month  Period = "month"
+	Total  Period = "total"
+)
+
+// Start is when the period that holds t began; Total began at the zero time.
+func (p Period) Start(t time.Time) time.Time {
+	t = t.UTC()
+	switch p {
+	case Minute:
+		return t.Truncate(time.Minute)
+	case Hour:
+		return t.Truncate(time.Hour)
+	case Day:
+		return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
+	case Month:
+		return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
+	default:
+		return time.Time{}
+	}
+}
+
+// End is when the period that holds t ends; the zero time for Total, which never does.
+func (p Period) End(t time.Time) time.Time {
+	switch start := p.Start(t); p {
+	case Minute:
+		return start.Add(time.Minute)
+	case Hour:
+		return start.Add(time.Hour)
+	case Day:
+		return start.AddDate(0, 0, 1)
+	case Month:
+		return start.AddDate(0, 1, 0)
+	default:
+		return time.Time{}
+	}
+}

@@ -1,0 +1,42 @@
+package proxy
+
+import (
+	"time"
+
+	"openai-api-proxy/pkg/openai"
+)
+
+// Record is what is remembered of one request: filled in on the way, logged and counted once at its end.
+type Record struct {
+	ID        string
+	Start     time.Time
+	Method    string
+	Operation string // template of the operation, never the caller's path
+	Client    string
+	ClientIP  string
+	Model     string
+	Stream    bool
+	Status    int // what the caller was answered; 499 when it hung up before an answer
+	Fault     Kind
+	Key       string // id of the key that was used last
+	Attempts  []Attempt
+	Usage     openai.Usage
+	FirstByte time.Duration // from Start to the first body byte for the caller; 0: none was sent
+	Total     time.Duration
+	BytesIn   int64
+	BytesOut  int64
+	Cut       bool // the answer had begun and was not finished
+	Upstream  string
+}
+
+// Attempt is one try with one key.
+type Attempt struct {
+	Key     string
+	Account string
+	Outcome Outcome
+	Status  int
+	Took    time.Duration // to the headers of the upstream's answer, or to the failure
+}
+
+// OK reports whether the caller got a whole answer that was not an error.
+func (r *Record) OK() bool { return r.Status >= 200 && r.Status < 400 && !r.Cut }

@@ -1,0 +1,211 @@
+// Package state is the seam between the proxy and what its replicas share. It speaks of positions, charges, rests and
+// counts, not of Redis or files; memstate and redisstate implement it and statetest proves them alike. README.md beside
+// this file lists what is kept, under which key, for how long.
+package state
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"openai-api-proxy/pkg/proxy"
+)
+
+// ErrUnavailable means that the store could not answer in time. It never means that somebody is over a limit.
+var ErrUnavailable = errors.New("shared state is not available")
+
+// Store is everything that is shared. An implementation bounds its own waiting, may be used by many goroutines at once,
+// and answers ErrUnavailable, wrapped, for every failure that is not a caller's mistake.
+type Store interface {
+	// Advance takes the next n positions of the pool's cursor and returns the first of them. A pool that was never seen
+	// starts at 0.
+	Advance(ctx context.Context, pool string, n int64) (first int64, err error)
+
+	// Spend takes every charge of the subject or none. A refusal names the limit and when to come back, and consumes
+	// nothing. A charge with cost 0 only reads its balance.
+	Spend(ctx context.Context, subject string, charges []Charge) (Verdict, error)
+
+	// Fail adds attempts and failures of a key to what all replicas saw of it, and returns the sums of the last
+	// FailureWindow.
+	Fail(ctx context.Context, key string, seen Attempts) (Attempts, error)
+
+	// Rest puts a subject to rest, or lengthens its rest: of two rests of one subject the one that ends later is kept.
+	Rest(ctx context.Context, r Rest) error
+
+	// Wake ends a rest, and forgets how often it was repeated.
+	Wake(ctx context.Context, s Subject) error
+
+	// Rests lists the rests that have not ended, and those that ended less than RestMemory ago, which count when the
+	// next one is doubled.
+	Rests(ctx context.Context) ([]Rest, error)
+
+	// Claim gives one caller of the whole fleet the right to probe the subject, for at most ttl.
+	Claim(ctx context.Context, s Subject, ttl time.Duration) (bool, error)
+
+	// Count adds to the usage totals.
+	Count(ctx context.Context, usage []Usage) error
+
+	// Totals returns the usage totals, and since when they are counted.
+	Totals(ctx context.Context) (Totals, error)
+
+	// Close writes what is not yet written and gives the store up.
+	Close() error
+}
+
+const (
+	// FailureWindow is the span over which failures are summed.
+	FailureWindow = 30 * time.Second
+	// RestMemory is how long the repetitions of a rest are remembered after it ended.
+	RestMemory = 10 * time.Minute
+)
+
+// Attempts are a number of attempts, and how many of them failed.
+type Attempts struct{ Attempts, Failures int64 }
+
+// Subject is what may rest. ID is a key, an account or an endpoint, as the scope says; Model only with ByModel and
+// ByEndpointMdl.
+type Subject struct {
+	Scope proxy.Scope
+	ID    string
+	Model string
+}
+
+// Rest is a span in which a subject is left alone.
+type Rest struct {
+	Subject
+	Reason proxy.Reason
+	Since  time.Time
+	Until  time.Time
+	Repeat int // how many rests came before this one without a success between
+}
+
+// Charge is an amount to be taken from one limit of a subject: of a rate, or of a quota.
+type Charge struct {
+	Limit string // names it in verdicts and in the store: "rpm", "requests/day"; unique among a subject's charges
+	Cost  int64
+	Rate  Rate  // used when Rate.Count > 0
+	Quota Quota // used otherwise
+}
+
+// Rate lets Burst through at once and refills Count in every Per. It is kept as one theoretical arrival time, the
+// virtual scheduling algorithm (GCRA) of ITU-T I.371.
+type Rate struct {
+	Count int64
+	Per   time.Duration
+	Burst int64
+}
+
+// Quota lets Limit through in each calendar period.
+type Quota struct {
+	Limit  int64
+	Period proxy.Period
+}
+
+// Verdict answers Spend. Balances has one entry for each charge, in order, after the spending.
+type Verdict struct {
+	OK         bool
+	Refused    string        // the limit that refused
+	RetryAfter time.Duration // until it would not; for a quota, until the period ends; negative: never
+	Balances   []Balance
+}
+
+// Balance is what is left of a limit.
+type Balance struct {
+	Limit string
+	Left  int64
+	Reset time.Duration // until all of it is there again; negative: never
+}
+
+// Kind is what usage is counted for.
+type Kind string
+
+// The kinds. The total has an empty ID.
+const (
+	OfAll    Kind = "total"
+	OfKey    Kind = "key"
+	OfClient Kind = "client"
+	OfModel  Kind = "model"
+)
+
+// Usage is what one key, client, model, or all of them used.
+type Usage struct {
+	Kind Kind
+	ID   string
+	Counts
+}
+
+// Counts are amounts that only grow.
+type Counts struct {
+	Requests  int64
+	Successes int64
+	Failures  int64
+	Input     int64 // tokens; Cached is a part of it
+	Cached    int64
+	Output    int64 // tokens; Reasoning is a part of it
+	Reasoning int64
+	// Latency counts finished requests by their whole duration: bucket i holds those of at most LatencyBound(i).
+	Latency [LatencyBuckets]int64
+}
+
+// LatencyBuckets is the number of latency buckets; the last one has no upper bound.
+const LatencyBuckets = 64
+
+// LatencyBound is the upper bound of bucket i, growing by a quarter from 1 ms, so that a percentile read from the
+// buckets is at most 25 % too high. The last bound is about 20 minutes.
+func LatencyBound(i int) time.Duration { return latencyBounds[min(max(i, 0), LatencyBuckets-1)] }
+
+var latencyBounds = func() (b [LatencyBuckets]time.Duration) {
+	d := float64(time.Millisecond)
+	for i := range b {
+		b[i] = time.Duration(d)
+		d *= 1.25
+	}
+	return b
+}()
+
+// Observe counts one latency.
+func (c *Counts) Observe(d time.Duration) {
+	i := 0
+	for i < LatencyBuckets-1 && d > latencyBounds[i] {
+		i++
+	}
+	c.Latency[i]++
+}
+
+// Percentile returns the bound under which the share p (0 to 1) of the latencies lie; 0 when there are none.
+func (c *Counts) Percentile(p float64) time.Duration {
+	var all int64
+	for _, n := range c.Latency {
+		all += n
+	}
+	if all == 0 {
+		return 0
+	}
+	rank, seen := int64(p*float64(all)+0.5), int64(0)
+	for i, n := range c.Latency {
+		if seen += n; seen >= max(rank, 1) {
+			return latencyBounds[i]
+		}
+	}
+	return latencyBounds[LatencyBuckets-1]
+}
+
+// Plus adds o to c.
+func (c *Counts) Plus(o Counts) {
+	c.Requests += o.Requests
+	c.Successes += o.Successes
+	c.Failures += o.Failures
+	c.Input += o.Input
+	c.Cached += o.Cached
+	c.Output += o.Output
+	c.Reasoning += o.Reasoning
+	for i := range c.Latency {
+		c.Latency[i] += o.Latency[i]
+	}
+}
+
+// Totals are all usage counted since a time.
+type Totals struct {
+	Since time.Time
+	Usage []Usage
+}
