@@ -24,6 +24,7 @@ const (
 	UpstreamTimeout    Kind = "upstream_timeout"
 	NoAvailableKey     Kind = "no_available_key"
 	NotSupportedYet    Kind = "not_supported_yet"
+	CallerLeft         Kind = "caller_gone" // nobody is left to be told
 	Internal           Kind = "internal_error"
 )
 
@@ -33,6 +34,7 @@ type Fault struct {
 	Public     string
 	Param      string        // the request field at fault, if one is
 	RetryAfter time.Duration // when to come back; 0: not said
+	Spent      bool          // several keys were tried already: the caller's SDK need not try again
 	Err        error
 }
 

@@ -91,7 +91,7 @@ var outcomes = [outcomeCount]Row{
 	ModelDenied: {Name: "model_denied", Rests: ByModel, Reason: Denied, Another: OtherAccounts, Fate: NotExecuted},
 	Throttled:   {Name: "throttled", Rests: ByModel, Reason: Cooling, Another: OtherAccount, Fate: NotExecuted},
 	OutOfCredit: {Name: "out_of_credit", Rests: ByAccount, Reason: Exhausted, Another: OtherAccounts, Fate: NotExecuted},
-	Overloaded:  {Name: "overloaded", Rests: ByEndpointMdl, Reason: Busy, Another: OnceAfterPause, Fate: NotExecuted},
+	Overloaded:  {Name: "overloaded", Rests: ByEndpointMdl, Reason: Busy, Another: OnceAfterPause, Fate: Answered5xx},
 	KeyFailed:   {Name: "key_failed", Rests: ByKey, Reason: Open, Failure: true, Another: Yes, Fate: Answered5xx},
 	Unreachable: {Name: "unreachable", Rests: ByEndpoint, Reason: Busy, Failure: true, Another: Yes, Fate: NotExecuted},
 	NoAnswer:    {Name: "no_answer", Rests: ByKey, Reason: Open, Failure: true, Another: Yes, Fate: Unknown},
@@ -109,5 +109,6 @@ type Verdict struct {
 	Status  int           // of the upstream's answer; 0: there was none
 	Code    string        // error code or type of the upstream's error body
 	Wait    time.Duration // what the upstream asked to wait; 0: it did not say
+	Whole   bool          // a stream that failed was ended by the upstream itself, so that nothing is cut
 	Err     error         // why there was no answer, or why it ended early
 }

@@ -25,8 +25,10 @@ type Record struct {
 	Total     time.Duration
 	BytesIn   int64
 	BytesOut  int64
-	Cut       bool // the answer had begun and was not finished
-	Upstream  string
+	Cut       bool   // the answer had begun and was not finished
+	Broken    bool   // it was the upstream that failed after the answer had begun
+	Gone      bool   // it was the caller who left
+	Upstream  string // the upstream's own request id
 }
 
 // Attempt is one try with one key.
@@ -39,4 +41,4 @@ type Attempt struct {
 }
 
 // OK reports whether the caller got a whole answer that was not an error.
-func (r *Record) OK() bool { return r.Status >= 200 && r.Status < 400 && !r.Cut }
+func (r *Record) OK() bool { return r.Status >= 200 && r.Status < 400 && !r.Cut && !r.Broken }

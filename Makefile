@@ -1,0 +1,37 @@
+# Two targets are all a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
+GO      ?= go
+BIN     := bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.PHONY: help build run demo test unit conformance check fuzz bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+build: ## build the proxy and the mock upstream into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+run: ## serve on port 10000 with OPENAI_API_KEY from the environment
+	$(GO) run ./cmd/openai-api-proxy
+
+demo: build ## the proxy in front of a mock upstream: a streamed answer without any key
+	@deploy/demo.sh $(BIN)
+
+test: check unit conformance ## everything that runs on a change
+
+check: ## formatting and vet
+	@test -z "$$(gofmt -l cmd pkg)" || { gofmt -l cmd pkg; echo 'run gofmt on these files'; exit 1; }
+	$(GO) vet ./...
+
+unit: ## Go tests, with the race detector and in random order
+	$(GO) test -race -shuffle=on -count=1 ./...
+
+conformance: ## the official SDKs and the README's examples against the real binaries
+	pkg/conformance/run.sh
+
+fuzz: ## every fuzz target for FUZZTIME each (default 10s)
+	@deploy/fuzz.sh $(or $(FUZZTIME),10s)
+
+clean: ## remove what was built
+	rm -rf $(BIN)

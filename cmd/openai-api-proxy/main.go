@@ -1,0 +1,168 @@
+// Command openai-api-proxy is one base URL in front of many OpenAI keys.
+//
+//	openai-api-proxy [serve]            serve until a signal
+//	openai-api-proxy check [--online]   load the configuration, print it redacted, or all its mistakes
+//	openai-api-proxy healthcheck        ask the running proxy whether it is ready
+//	openai-api-proxy version
+//
+// All settings come from the environment and the file that CONFIG_FILE names.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"openai-api-proxy/pkg/app"
+	"openai-api-proxy/pkg/config"
+)
+
+// version is stamped by the build: -ldflags "-X main.version=v1.2.3".
+var version = ""
+
+const usage = `usage: openai-api-proxy [serve | check [--online] | healthcheck | version]
+Settings come from the environment and the file named by CONFIG_FILE; see README.md.
+`
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+var errUsage = errors.New(usage)
+
+func run(args []string, out, errs io.Writer) error {
+	command := "serve"
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	online := command == "check" && len(args) == 1 && args[0] == "--online"
+	if len(args) > 0 && !online {
+		return errUsage
+	}
+	switch command {
+	case "serve":
+		return serve(errs)
+	case "check":
+		return check(out, online)
+	case "healthcheck":
+		return healthcheck()
+	case "version":
+		fmt.Fprintln(out, stamp())
+		return nil
+	case "help", "-h", "--help":
+		fmt.Fprint(out, usage)
+		return nil
+	default:
+		return errUsage
+	}
+}
+
+// serve runs until SIGINT or SIGTERM; a second signal ends the drain at once.
+func serve(errs io.Writer) error {
+	cfg, err := config.Load(config.FromOS())
+	if err != nil {
+		return err
+	}
+	log := slog.New(handler(errs, cfg))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	a, err := app.Start(ctx, cfg, stamp(), log)
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	stop() // the next signal ends the process
+	if err := a.Stop(); err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// handler writes JSON lines, or text where a person reads along.
+func handler(w io.Writer, cfg *config.Config) slog.Handler {
+	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "text" || cfg.LogFormat == "" && terminal(w) {
+		return slog.NewTextHandler(w, opts)
+	}
+	return slog.NewJSONHandler(w, opts)
+}
+
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func check(out io.Writer, online bool) error {
+	cfg, err := config.Load(config.FromOS())
+	if err != nil {
+		return err
+	}
+	cfg.Print(out)
+	if !online {
+		return nil
+	}
+	fmt.Fprintln(out)
+	if bad := app.Online(context.Background(), cfg, out); bad > 0 {
+		return fmt.Errorf("%d keys are not accepted upstream", bad)
+	}
+	return nil
+}
+
+// healthcheck serves images without a shell: exit 0 when the proxy on this machine is ready.
+func healthcheck() error {
+	addr, err := config.ListenAddr(config.FromOS())
+	if err != nil {
+		return err
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	client := &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{Proxy: nil}}
+	resp, err := client.Get("http://" + net.JoinHostPort(host, port) + "/readyz")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", resp.Status)
+	}
+	return nil
+}
+
+// stamp is the version of this build: stamped, or that of the module, or of the commit.
+func stamp() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "dev-" + s.Value[:12]
+		}
+	}
+	return "dev"
+}

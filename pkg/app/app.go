@@ -1,0 +1,261 @@
+// Package app wires every part in one readable function, starts them, and stops them in reverse order. A test can start
+// several in one process: nothing here is global.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/ulule/limiter/v3"
+
+	"openai-api-proxy/pkg/admin"
+	"openai-api-proxy/pkg/admission"
+	"openai-api-proxy/pkg/auth"
+	"openai-api-proxy/pkg/balancer"
+	"openai-api-proxy/pkg/config"
+	"openai-api-proxy/pkg/edge"
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/relay"
+	"openai-api-proxy/pkg/state"
+	"openai-api-proxy/pkg/upstream"
+	"openai-api-proxy/pkg/usage"
+)
+
+const (
+	// writeTimeout is how long a caller may leave one write unread.
+	writeTimeout = 30 * time.Second
+	// headTimeout is how long a caller may take to send the head of a request.
+	headTimeout = 10 * time.Second
+	// keepAlive is how long a connection without requests stays open.
+	keepAlive = 2 * time.Minute
+	// mostHead bounds the head of a request, in bytes.
+	mostHead = 64 << 10
+	// failedLogins are the failed authentications an address may have in a minute.
+	failedLogins = 30
+)
+
+// App is a running proxy.
+type App struct {
+	lifecycle
+	cfg     *config.Config
+	log     *slog.Logger
+	version string
+	started time.Time
+
+	store   state.Store
+	keys    *balancer.Balancer
+	edge    *edge.Edge
+	public  *listener
+	private *listener // nil: operators come through the public port
+}
+
+// Start wires the parts and serves until Stop. It is one straight line on purpose: each step may use all that was made
+// before it, and what it makes is undone in reverse order.
+func Start(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *App, err error) {
+	a := &App{cfg: cfg, log: log, version: version, started: time.Now()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.unwind())
+		}
+	}()
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	if a.store, err = openStore(cfg); err != nil {
+		return nil, err
+	}
+	a.onStop("state", a.store.Close)
+
+	meter := usage.New(a.store, usage.Options{Log: log, Metrics: metrics})
+	a.onStop("usage", meter.Close)
+
+	up := upstream.New(upstream.Options{HeaderTimeout: cfg.Failover.HeaderTimeout, IdleTimeout: cfg.StreamIdleTimeout,
+		WriteTimeout: writeTimeout, Mask: upstream.Masker(secrets(cfg)), Proxy: http.ProxyFromEnvironment})
+	a.onStop("upstream", up.Close)
+
+	a.keys = balancer.New(balancer.Options{Keys: cfg.Keys, Strategy: cfg.Strategy, Store: a.store,
+		Policy: balancer.Policy{FailureThreshold: cfg.Failover.FailureThreshold,
+			OpenTimeout: cfg.Failover.OpenTimeout, MaxRest: cfg.Failover.MaxRest},
+		Confirm: func(ctx context.Context, k *proxy.Key) proxy.Outcome { return up.Confirm(ctx, k).Outcome },
+		Log:     log, Metrics: metrics})
+	a.onStop("balancer", func() error { a.keys.Close(); return nil })
+	if err = a.keys.Restore(ctx); err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
+
+	failures := auth.NewFailureStore()
+	rate := limiter.Rate{Period: time.Minute, Limit: failedLogins}
+	gate := auth.New(auth.Options{Credentials: credentials(cfg), Failures: failures, Rate: rate, Log: log,
+		Metrics: metrics})
+	adminToken, err := a.adminToken()
+	if err != nil {
+		return nil, err
+	}
+	operators := auth.NewAdmin(auth.AdminOptions{Token: adminToken, Metrics: cfg.MetricsToken, Gate: gate})
+
+	spine := relay.New(relay.Options{Admission: admission.New(a.store, admission.Options{Log: log, Metrics: metrics}),
+		Balancer: a.keys, Upstream: up, InjectUsage: cfg.StreamUsage == config.InjectUsage, Shared: shared(cfg),
+		Policy: relay.Policy{MaxRetries: cfg.Failover.MaxRetries, RetryDelay: cfg.Failover.RetryDelay,
+			Deadline: cfg.Failover.Deadline},
+		Log: log, Metrics: metrics})
+
+	operations, err := openai.NewOperations(cfg.Operations.Allow, cfg.Operations.Deny)
+	if err != nil {
+		return nil, err
+	}
+	a.edge = edge.New(edge.Options{Auth: gate, Relay: spine, Usage: meter, Operations: operations, Health: a.health,
+		TrustedProxies: cfg.TrustedProxies, CORSOrigins: cfg.CORSOrigins, MaxBody: cfg.MaxBodyBytes,
+		Replay: cfg.Limits.ReplayBytes, Log: log, Metrics: metrics})
+
+	console := admin.Options{Gate: operators, Usage: meter, Keys: a.keys, Metrics: metrics,
+		OpenMetrics: cfg.AdminAddr != "" && cfg.MetricsToken.IsZero(), ClientAddr: a.edge.ClientAddr, Fail: edge.Fail}
+	if cfg.AdminAddr == "" {
+		admin.Mount(a.edge.Engine(), console)
+	} else {
+		engine := a.edge.NewEngine()
+		admin.Mount(engine, console)
+		if a.private, err = a.listen("operators", cfg.AdminAddr, engine); err != nil {
+			return nil, err
+		}
+	}
+	if a.public, err = a.listen("callers", cfg.Listen, a.edge.Engine()); err != nil {
+		return nil, err
+	}
+	a.edge.SetReady(true)
+	a.greet()
+	return a, nil
+}
+
+// Addr is the address that callers use.
+func (a *App) Addr() string { return a.public.addr() }
+
+// AdminAddr is the address that operators use.
+func (a *App) AdminAddr() string {
+	if a.private == nil {
+		return a.Addr()
+	}
+	return a.private.addr()
+}
+
+// greet says where to call and with what.
+func (a *App) greet() {
+	mode := "client tokens"
+	if len(a.cfg.Clients) == 0 {
+		mode = "upstream keys" // the v1 way
+	}
+	for _, w := range a.cfg.Warnings {
+		a.log.Warn("configuration", "warning", w)
+	}
+	a.log.Info("serving", "address", a.Addr(), "version", a.version, "keys", len(a.cfg.Keys),
+		"strategy", a.cfg.Strategy, "auth", mode, "state", "embedded", "data", a.cfg.DataDir)
+}
+
+// Stop drains and stops: readiness goes off, no new connection is taken, running requests may finish within
+// DRAIN_TIMEOUT, what is left is cut, everything is written. It may be called more than once.
+func (a *App) Stop() error {
+	a.edge.SetReady(false)
+	a.log.Info("draining", "timeout", a.cfg.DrainTimeout)
+	return a.unwind()
+}
+
+// credentials are who may call: the clients, or, while there is none, whoever holds one of the keys (the v1 way).
+func credentials(cfg *config.Config) []auth.Credential {
+	var all []auth.Credential
+	for i := range cfg.Clients {
+		c := &cfg.Clients[i]
+		all = append(all, auth.Credential{Hash: c.Token.Hash(), Client: &c.Client})
+	}
+	if len(cfg.Clients) > 0 {
+		return all
+	}
+	everybody := &proxy.Client{ID: proxy.DefaultClient, Enabled: true}
+	for _, k := range cfg.Keys {
+		if k.Enabled {
+			all = append(all, auth.Credential{Hash: k.Secret.Hash(), Client: everybody})
+		}
+	}
+	return all
+}
+
+// secrets are all live secrets, to be masked in the bodies of failures.
+func secrets(cfg *config.Config) []proxy.Secret {
+	all := []proxy.Secret{cfg.AdminToken, cfg.MetricsToken}
+	for _, k := range cfg.Keys {
+		all = append(all, k.Secret)
+	}
+	for _, c := range cfg.Clients {
+		all = append(all, c.Token)
+	}
+	return all
+}
+
+// shared reports whether an object stored upstream might be somebody else's.
+func shared(cfg *config.Config) bool {
+	accounts := map[string]bool{}
+	for _, k := range cfg.Keys {
+		accounts[k.Account] = true
+	}
+	return len(accounts) > 1 || len(cfg.Clients) > 1
+}
+
+// listener serves one address.
+type listener struct {
+	server *http.Server
+	from   net.Listener
+}
+
+func (l *listener) addr() string { return l.from.Addr().String() }
+
+// listen serves the handler on the address until Stop.
+func (a *App) listen(name, addr string, h http.Handler) (*listener, error) {
+	from, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listening for %s: %w", name, err)
+	}
+	base, cut := context.WithCancel(context.Background())
+	s := &http.Server{Handler: h, ReadHeaderTimeout: headTimeout, IdleTimeout: keepAlive, MaxHeaderBytes: mostHead,
+		BaseContext: func(net.Listener) context.Context { return base },
+		ErrorLog:    slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
+	l := &listener{server: s, from: from}
+	watched := edge.WatchHeads(s, from)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(watched) }()
+	a.onStop(name, func() error {
+		err := drain(s, a.cfg.DrainTimeout, cut)
+		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
+		return err
+	})
+	return l, nil
+}
+
+// settleTime is how long requests that were cut may take to report and settle.
+const settleTime = 2 * time.Second
+
+// drain waits for the running requests and cuts those that take longer than the timeout.
+func drain(s *http.Server, timeout time.Duration, cut context.CancelFunc) error {
+	defer cut()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	err := s.Shutdown(ctx)
+	if err == nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	cut()
+	ctx, cancel = context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		return s.Close()
+	}
+	return nil
+}

@@ -1,0 +1,35 @@
+package app
+
+import (
+	"time"
+
+	"openai-api-proxy/pkg/edge"
+	"openai-api-proxy/pkg/proxy"
+)
+
+// health is the answer of /health: degraded when no key is usable.
+func (a *App) health() edge.Health {
+	h := edge.Health{Status: "ok", Version: a.version, UptimeSeconds: int64(time.Since(a.started).Seconds()),
+		State: edge.StateHealth{Kind: "embedded", OK: true}, Config: edge.ConfigHealth{Version: a.cfg.Fingerprint()}}
+	for _, s := range a.keys.States() {
+		h.Keys.Total++
+		switch s.State {
+		case string(proxy.Cooling):
+			h.Keys.Cooling++
+		case string(proxy.Open):
+			h.Keys.Open++
+		case string(proxy.Exhausted):
+			h.Keys.Exhausted++
+		case string(proxy.Invalid):
+			h.Keys.Invalid++
+		case "disabled":
+			h.Keys.Disabled++
+		default:
+			h.Keys.Usable++
+		}
+	}
+	if h.Keys.Usable == 0 {
+		h.Status = "degraded"
+	}
+	return h
+}

@@ -1,0 +1,45 @@
+package edge
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/gin-gonic/gin"
+)
+
+const (
+	corsMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+	corsExpose  = "X-Request-Id, X-Proxy-Request-Id, Retry-After, Retry-After-Ms, X-Should-Retry, " +
+		"X-Ratelimit-Limit-Requests, X-Ratelimit-Remaining-Requests, X-Ratelimit-Reset-Requests, Openai-Processing-Ms"
+	corsAge = "600"
+)
+
+// cors lets browsers of the configured origins call. Credentials in the browser's sense are never allowed: a token in
+// the Authorization header needs none.
+func (e *Edge) cors(c *gin.Context) {
+	origin := c.GetHeader("Origin")
+	if origin == "" {
+		return
+	}
+	h := c.Writer.Header()
+	h.Add("Vary", "Origin")
+	switch {
+	case slices.Contains(e.CORSOrigins, "*"):
+		h.Set("Access-Control-Allow-Origin", "*")
+	case slices.Contains(e.CORSOrigins, origin):
+		h.Set("Access-Control-Allow-Origin", origin)
+	default:
+		return
+	}
+	h.Set("Access-Control-Expose-Headers", corsExpose)
+	if c.Request.Method != http.MethodOptions || c.GetHeader("Access-Control-Request-Method") == "" {
+		return
+	}
+	h.Set("Access-Control-Allow-Methods", corsMethods)
+	if asked := c.GetHeader("Access-Control-Request-Headers"); asked != "" {
+		h.Set("Access-Control-Allow-Headers", asked)
+		h.Add("Vary", "Access-Control-Request-Headers")
+	}
+	h.Set("Access-Control-Max-Age", corsAge)
+	c.AbortWithStatus(http.StatusNoContent)
+}

@@ -1,0 +1,167 @@
+// Package edge is Gin for callers: it names and records each request, refuses what is hostile before anybody reads it,
+// finds out who calls and which operation is meant, holds the body, and hands a proxy.Call to the relay. Faults become
+// OpenAI's error envelope here and nowhere else.
+package edge
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
+)
+
+// authenticator finds out who calls.
+type authenticator interface {
+	Client(ctx context.Context, header http.Header, addr netip.Addr) (*proxy.Client, error)
+}
+
+// server answers calls.
+type server interface {
+	Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record) error
+}
+
+// recorder counts finished requests.
+type recorder interface {
+	Record(rec *proxy.Record)
+}
+
+// Options are the parts and settings of an Edge.
+type Options struct {
+	Auth           authenticator
+	Relay          server
+	Usage          recorder
+	Operations     *openai.Operations
+	Health         func() Health
+	TrustedProxies []netip.Prefix
+	CORSOrigins    []string
+	MaxBody        int64 // bytes of one request body
+	Replay         int64 // bytes up to which a body is held for another attempt
+	Log            *slog.Logger
+	Metrics        prometheus.Registerer
+}
+
+// Edge is the public surface.
+type Edge struct {
+	Options
+	engine  *gin.Engine
+	bodies  *bodies
+	metrics *metrics
+	ready   atomic.Bool
+}
+
+// New makes an Edge that is not ready yet; see SetReady.
+func New(o Options) *Edge {
+	gin.SetMode(gin.ReleaseMode)
+	e := &Edge{Options: o, bodies: newBodies(o.MaxBody, o.Replay), metrics: newMetrics(o.Metrics)}
+	e.engine = e.NewEngine(e.cors)
+	r := e.engine
+	r.GET("/health", e.health)
+	r.GET("/livez", e.live)
+	r.GET("/readyz", e.readyz)
+	r.HEAD("/health", e.health)
+	r.HEAD("/livez", e.live)
+	r.HEAD("/readyz", e.readyz)
+	r.Any("/v1/*path", e.api)
+	r.Any("/proxy/v1/*path", e.api)
+	return e
+}
+
+// NewEngine makes an engine without routes, in which every request is recorded, survives a panic and is checked for
+// hostile paths and headers: the public one, and the operators' own when they have a port to themselves.
+func (e *Edge) NewEngine(more ...gin.HandlerFunc) *gin.Engine {
+	r := gin.New()
+	r.RedirectTrailingSlash = false
+	r.HandleMethodNotAllowed = false
+	// We read forwarding headers ourselves (clientaddr.go); Gin would trust everybody.
+	_ = r.SetTrustedProxies(nil)
+	r.Use(e.record, e.recovery)
+	r.Use(more...)
+	r.Use(e.refuseHostile)
+	r.NoRoute(e.unknown)
+	return r
+}
+
+// ClientAddr is the address of who calls; see TrustedProxies.
+func (e *Edge) ClientAddr(r *http.Request) netip.Addr { return e.clientAddr(r) }
+
+// Engine lets operators' routes be served on the same port.
+func (e *Edge) Engine() *gin.Engine { return e.engine }
+
+// SetReady says whether /readyz is green: the first snapshot is loaded and the proxy is not draining.
+func (e *Edge) SetReady(ready bool) { e.ready.Store(ready) }
+
+// api serves one operation of the OpenAI API.
+func (e *Edge) api(c *gin.Context) {
+	rec := recordOf(c)
+	call, err := e.callOf(c, rec)
+	if err == nil {
+		var room int64
+		call.Body, room, err = e.bodies.hold(c.Writer, c.Request)
+		defer e.bodies.release(room)
+	}
+	if err == nil {
+		err = e.readHead(call, rec)
+	}
+	if err == nil {
+		err = e.Relay.Serve(c.Request.Context(), c.Writer, call, rec)
+	}
+	if err != nil {
+		e.fail(c, err)
+		return
+	}
+	if rec.Cut {
+		// A handler that returns normally would end a chunked body as if it were whole.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// callOf makes the call out of the request's line and headers: who, and what. It comes before the first read of the body,
+// so that a stranger's upload is neither read nor, with Expect: 100-continue, asked for.
+func (e *Edge) callOf(c *gin.Context, rec *proxy.Record) (*proxy.Call, error) {
+	req := c.Request
+	client, err := e.Auth.Client(req.Context(), req.Header, e.clientAddr(req))
+	if err != nil {
+		return nil, err
+	}
+	rec.Client = client.ID
+	match, err := e.Operations.Match(req.Method, req.URL.EscapedPath())
+	if err != nil {
+		return nil, pathFault(req.Method, err)
+	}
+	rec.Operation = match.Op.Path
+	call := &proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Path: match.Path, Query: req.URL.RawQuery,
+		Header: req.Header, Head: openai.Head{Model: match.Model}}
+	call.Op.Method = req.Method // HEAD stays HEAD
+	return call, nil
+}
+
+// readHead reads what the body asks for, and whether the client may ask for it.
+func (e *Edge) readHead(call *proxy.Call, rec *proxy.Record) error {
+	call.Head = headOf(call)
+	rec.Model, rec.Stream, rec.BytesIn = call.Head.Model, call.Head.Stream, max(call.Body.Length, 0)
+	return allowed(call.Client, call)
+}
+
+func (e *Edge) unknown(c *gin.Context) {
+	e.fail(c, proxy.Faultf(proxy.UnknownEndpoint, "there is no %s %s here", c.Request.Method, printable(c.Request.URL.Path)))
+}
+
+// printable bounds what of a caller's text is repeated to it.
+func printable(s string) string {
+	const most = 100
+	if len(s) > most {
+		return s[:most] + "..."
+	}
+	return s
+}
+
+// since is the time from the start of the request.
+func since(rec *proxy.Record) time.Duration { return time.Since(rec.Start) }

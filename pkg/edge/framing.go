@@ -1,0 +1,90 @@
+package edge
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"net/textproto"
+	"sync"
+)
+
+// Two lengths in one request, Content-Length and Transfer-Encoding, are how requests are smuggled past a proxy. The
+// standard library takes the second and forgets the first before a handler could refuse it, so the head of each request
+// is kept as it comes from the connection until the handler has looked.
+//
+// A head that arrives in the same packet as the end of the request before it (pipelining) is not seen. It does no harm:
+// what goes upstream is framed anew.
+
+// headMost bounds what is kept of a head.
+const headMost = 16 << 10
+
+type headConn struct {
+	net.Conn
+
+	mu      sync.Mutex // guards all below
+	reading bool       // between requests: what comes is a head
+	head    []byte
+}
+
+func (c *headConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	if c.reading && len(c.head)+n <= headMost {
+		c.head = append(c.head, p[:n]...)
+	}
+	c.mu.Unlock()
+	return n, err
+}
+
+// state follows the server: between requests heads are kept, and forgotten when the request has been served.
+func (c *headConn) state(s http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reading = s == http.StateNew || s == http.StateIdle
+	if c.reading {
+		c.head = c.head[:0]
+	}
+}
+
+// twoLengths reports whether the head names both ways to frame a body.
+func (c *headConn) twoLengths() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := textproto.NewReader(bufio.NewReader(bytes.NewReader(c.head)))
+	if _, err := r.ReadLine(); err != nil {
+		return false
+	}
+	h, _ := r.ReadMIMEHeader()
+	return len(h["Content-Length"]) > 0 && len(h["Transfer-Encoding"]) > 0
+}
+
+type headKey struct{}
+
+type headListener struct{ net.Listener }
+
+func (l headListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &headConn{Conn: c, reading: true}, nil
+}
+
+// WatchHeads prepares a server and its listener so that requests with two lengths can be told apart.
+func WatchHeads(s *http.Server, l net.Listener) net.Listener {
+	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, headKey{}, c) }
+	s.ConnState = func(c net.Conn, state http.ConnState) {
+		if c, ok := c.(*headConn); ok {
+			c.state(state)
+		}
+	}
+	return headListener{l}
+}
+
+// twoLengths is asked only for chunked requests, which are few.
+func twoLengths(r *http.Request) bool {
+	c, ok := r.Context().Value(headKey{}).(*headConn)
+	return ok && len(r.TransferEncoding) > 0 && c.twoLengths()
+}

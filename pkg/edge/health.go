@@ -1,0 +1,56 @@
+package edge
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Health is the answer of /health.
+type Health struct {
+	Status        string       `json:"status"` // ok or degraded
+	Version       string       `json:"version"`
+	UptimeSeconds int64        `json:"uptimeSeconds"`
+	State         StateHealth  `json:"state"`
+	Keys          KeyHealth    `json:"keys"`
+	Config        ConfigHealth `json:"config"`
+}
+
+// StateHealth tells of the shared or embedded state.
+type StateHealth struct {
+	Kind          string     `json:"kind"` // redis or embedded
+	OK            bool       `json:"ok"`
+	DegradedSince *time.Time `json:"degradedSince"`
+}
+
+// KeyHealth counts keys by what they are.
+type KeyHealth struct {
+	Total     int `json:"total"`
+	Usable    int `json:"usable"`
+	Cooling   int `json:"cooling"`
+	Open      int `json:"open"`
+	Exhausted int `json:"exhausted"`
+	Invalid   int `json:"invalid"`
+	Disabled  int `json:"disabled"`
+}
+
+// ConfigHealth tells which configuration is in force, and why a newer one is not.
+type ConfigHealth struct {
+	Version string `json:"version"`
+	Error   string `json:"error"`
+}
+
+// health always answers 200: whoever asks wants to read it, not to restart the proxy.
+func (e *Edge) health(c *gin.Context) { c.JSON(http.StatusOK, e.Health()) }
+
+// live says that the process serves. It asks nobody else.
+func (e *Edge) live(c *gin.Context) { c.String(http.StatusOK, "ok\n") }
+
+func (e *Edge) readyz(c *gin.Context) {
+	if !e.ready.Load() {
+		c.String(http.StatusServiceUnavailable, "not ready\n")
+		return
+	}
+	c.String(http.StatusOK, "ready\n")
+}

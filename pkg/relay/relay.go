@@ -1,0 +1,146 @@
+// Package relay is the spine: admit, pick, forward, report, settle. It owns the retry loop and knows of no connection, no
+// Redis and no configuration file; what it uses it declares here.
+//
+// No second key is tried once the caller has seen a byte. A failure that was provably not executed upstream costs nothing
+// but time; one whose fate is ambiguous is paid from a budget, so that an outage upstream is not multiplied here.
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"openai-api-proxy/pkg/admission"
+	"openai-api-proxy/pkg/balancer"
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/upstream"
+	"openai-api-proxy/pkg/usage"
+)
+
+// Policy bounds the retries; see the failover block of the configuration.
+type Policy struct {
+	MaxRetries int           // after attempts whose fate was ambiguous
+	RetryDelay time.Duration // base of the pause before a second try on one account
+	Deadline   time.Duration // from the start of the request to the start of the last attempt
+}
+
+// Options are the parts of a Relay.
+type Options struct {
+	Admission *admission.Admission
+	Balancer  *balancer.Balancer
+	Upstream  *upstream.Client
+	Policy    Policy
+	// InjectUsage asks the upstream for the usage of streams whose caller did not.
+	InjectUsage bool
+	// Shared is set when there is more than one account or client, so that a stored object is not everybody's.
+	Shared  bool
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Relay serves calls.
+type Relay struct {
+	Options
+	budget  *budget
+	metrics *metrics
+}
+
+// New makes a Relay.
+func New(o Options) *Relay {
+	return &Relay{Options: o, budget: newBudget(time.Now), metrics: newMetrics(o.Metrics)}
+}
+
+// Serve answers the call on w and fills in the record. An error, always a *proxy.Fault, means that nothing was written
+// yet. An answer that was cut is marked in the record; the caller's connection must then be cut too.
+func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record) error {
+	if err := r.supported(call); err != nil {
+		return err
+	}
+	permit, err := r.Admission.Admit(ctx, call.Client, openai.Usage{})
+	permit.Header(w.Header())
+	if err != nil {
+		return err
+	}
+	hide := r.injectUsage(call)
+	run := newRun(r, call, rec)
+	defer run.close()
+	best, err := run.answer(ctx)
+	if err != nil {
+		return err
+	}
+	how := upstream.Forwarding{HideUsage: hide && best.answer.Verdict.Outcome == proxy.Served,
+		Head: rec.Method == http.MethodHead}
+	run.markSpent(w.Header(), best)
+	delivered := best.answer.Forward(w, how)
+	settle(best, delivered, call, rec)
+	return nil
+}
+
+// settle reports how the forwarding ended and writes into the record what was spent.
+func settle(best *try, d upstream.Delivered, call *proxy.Call, rec *proxy.Record) {
+	rec.BytesOut = d.Bytes
+	rec.Status = best.answer.Verdict.Status
+	rec.Upstream = best.answer.RequestID()
+	if !d.FirstByte.IsZero() {
+		rec.FirstByte = d.FirstByte.Sub(rec.Start)
+	}
+	if best.answer.Verdict.Outcome == proxy.Served {
+		rec.Usage = spent(d, call)
+	}
+	switch d.Verdict.Outcome {
+	case proxy.StreamCut:
+		best.pick.Cut(d.Verdict)
+		rec.Attempts[len(rec.Attempts)-1].Outcome = proxy.StreamCut
+		rec.Cut, rec.Broken = !d.Verdict.Whole, true
+	case proxy.CallerGone:
+		rec.Cut, rec.Gone = true, true
+	}
+}
+
+// spent is what the answer cost: as the upstream said, or an estimate from what was delivered. A caller who hangs up pays
+// for what was generated until then.
+func spent(d upstream.Delivered, call *proxy.Call) openai.Usage {
+	if d.Usage.Basis != openai.NoUsage {
+		return d.Usage
+	}
+	if call.Op.Model != openai.ModelInJSON || d.Deltas == 0 {
+		return openai.Usage{}
+	}
+	u := usage.Estimate(call.Body.Length, d.Deltas)
+	u.Basis = openai.Estimated
+	if d.Verdict.Outcome != proxy.Served {
+		u.Basis = openai.Partial
+	}
+	return u
+}
+
+// injectUsage changes the body so that the upstream tells the usage of a stream, and reports whether the caller must not
+// see it. A body that cannot be changed is left alone, and its usage is estimated.
+func (r *Relay) injectUsage(call *proxy.Call) (hide bool) {
+	if !r.InjectUsage || !call.Head.Stream || call.Head.IncludeUsage || !call.Head.Readable || !call.Body.Replayable() {
+		return false
+	}
+	if call.Op.Path != "/v1/chat/completions" && call.Op.Path != "/v1/completions" {
+		return false
+	}
+	body, err := openai.InjectUsage(call.Body.Held)
+	if err != nil {
+		return false
+	}
+	call.Body.Held, call.Body.Length = body, int64(len(body))
+	return true
+}
+
+// supported refuses what would reach for an object stored upstream while such objects have no owner here: it could be
+// somebody else's, or lie in another account than the one whose key is picked.
+func (r *Relay) supported(call *proxy.Call) error {
+	if !r.Shared || len(call.Head.References) == 0 {
+		return nil
+	}
+	return &proxy.Fault{Kind: proxy.NotSupportedYet, Param: call.Head.References[0],
+		Public: "objects stored upstream are not supported yet when there is more than one account or client"}
+}

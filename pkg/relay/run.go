@@ -1,0 +1,221 @@
+package relay
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"openai-api-proxy/pkg/balancer"
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/upstream"
+)
+
+// mostTries bounds the keys that one request may use up, whatever they answer.
+const mostTries = 10
+
+// try is one attempt with one key.
+type try struct {
+	pick     *balancer.Pick
+	answer   *upstream.Answer
+	reported bool
+}
+
+func (t *try) verdict() proxy.Verdict { return t.answer.Verdict }
+
+// run is the retry loop of one request.
+type run struct {
+	relay     *Relay
+	call      *proxy.Call
+	rec       *proxy.Record
+	deadline  time.Time
+	tries     []*try
+	ambiguous int  // tries whose fate was ambiguous
+	paused    bool // the one pause for an overloaded provider was taken
+}
+
+func newRun(r *Relay, call *proxy.Call, rec *proxy.Record) *run {
+	r.budget.earn()
+	return &run{relay: r, call: call, rec: rec, deadline: rec.Start.Add(r.Policy.Deadline)}
+}
+
+// answer tries keys until one answers for good, and returns the try whose answer goes to the caller.
+func (r *run) answer(ctx context.Context) (*try, error) {
+	for {
+		t, err := r.attempt(ctx)
+		if err != nil {
+			return r.giveUp(err)
+		}
+		if !r.again(ctx, t) {
+			return r.conclude(t)
+		}
+	}
+}
+
+// attempt picks a key and sends the call with it.
+func (r *run) attempt(ctx context.Context) (*try, error) {
+	pick, err := r.relay.Balancer.Pick(ctx, r.ask())
+	if err != nil {
+		return nil, err
+	}
+	if err := r.pause(ctx, pick.Key); err != nil {
+		pick.Close()
+		return nil, err
+	}
+	start := time.Now()
+	answer := r.relay.Upstream.Do(ctx, pick.Key, r.call)
+	t := &try{pick: pick, answer: answer}
+	r.tries = append(r.tries, t)
+	v := answer.Verdict
+	r.rec.Key = pick.Key.ID
+	r.rec.Attempts = append(r.rec.Attempts, proxy.Attempt{Key: pick.Key.ID, Account: pick.Key.Account,
+		Outcome: v.Outcome, Status: v.Status, Took: time.Since(start)})
+	r.relay.metrics.attempts.WithLabelValues(v.Outcome.String()).Inc()
+	if !held(v) {
+		t.report()
+	}
+	return t, nil
+}
+
+// held reports whether blame waits until the next key was heard: if that one fails alike, the request is at fault.
+func held(v proxy.Verdict) bool {
+	return v.Outcome == proxy.KeyFailed || v.Outcome == proxy.NoAnswer
+}
+
+func (t *try) report() {
+	if !t.reported {
+		t.reported = true
+		t.pick.Report(t.verdict())
+	}
+}
+
+func (r *run) ask() balancer.Ask {
+	ask := balancer.Ask{Model: r.call.Head.Model, Tried: make([]*proxy.Key, 0, len(r.tries))}
+	for _, t := range r.tries {
+		ask.Tried = append(ask.Tried, t.pick.Key)
+		ask.Last = t.verdict().Outcome
+	}
+	return ask
+}
+
+// again decides whether another key may be tried after t, by the row of its outcome.
+func (r *run) again(ctx context.Context, t *try) bool {
+	row := t.verdict().Outcome.Row()
+	if row.Another == proxy.No || ctx.Err() != nil || len(r.tries) >= mostTries || !time.Now().Before(r.deadline) ||
+		!r.call.Body.Replayable() || t.pick.Soft {
+		return false
+	}
+	if row.Another == proxy.OnceAfterPause {
+		if r.paused {
+			return false
+		}
+		r.paused = true
+	}
+	switch row.Fate {
+	case proxy.NotExecuted:
+		return true
+	case proxy.Answered5xx:
+		return r.repeat() < openai.RepeatNever && r.spend()
+	case proxy.Unknown:
+		return r.repeat() == openai.RepeatUnlessRefused && r.spend()
+	default:
+		return false
+	}
+}
+
+// repeat is the rule of the operation; work that goes on in the background is never started twice.
+func (r *run) repeat() openai.Repeat {
+	if r.call.Head.Background {
+		return openai.RepeatNever
+	}
+	return r.call.Op.Repeat
+}
+
+// spend takes one ambiguous retry from the request's allowance and from everybody's budget.
+func (r *run) spend() bool {
+	if r.ambiguous++; r.ambiguous > r.relay.Policy.MaxRetries || r.alike() {
+		return false
+	}
+	if !r.relay.budget.take() {
+		r.relay.metrics.budgetSpent.Inc()
+		return false
+	}
+	return true
+}
+
+// alike reports whether the last two ambiguous failures look the same, which is evidence against the request.
+func (r *run) alike() bool {
+	var last *proxy.Verdict
+	for i := len(r.tries) - 1; i >= 0; i-- {
+		v := r.tries[i].verdict()
+		if !held(v) {
+			continue
+		}
+		if last != nil {
+			return last.Outcome == v.Outcome && last.Status == v.Status
+		}
+		last = &v
+	}
+	return false
+}
+
+// blame settles what was held back: two keys that failed alike are not to blame, one alone is.
+func (r *run) blame() {
+	withdraw := r.alike()
+	for _, t := range r.tries {
+		if withdraw && !t.reported {
+			t.reported = true
+			t.pick.Withdraw()
+			continue
+		}
+		t.report()
+	}
+	if withdraw {
+		r.relay.metrics.poison.Inc()
+	}
+}
+
+// pause waits before the key of an account that was tried before, and before the second try of an overloaded provider:
+// retryDelay, doubled with each try, with full jitter. Another account's key is never waited for.
+func (r *run) pause(ctx context.Context, key *proxy.Key) error {
+	again := false
+	for _, t := range r.tries {
+		again = again || t.pick.Key.Account == key.Account
+	}
+	overloaded := len(r.tries) > 0 && r.tries[len(r.tries)-1].verdict().Outcome == proxy.Overloaded
+	if !again && !overloaded {
+		return nil
+	}
+	most := r.relay.Policy.RetryDelay << min(len(r.tries)-1, 6)
+	if most <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(min(time.Duration(rand.Int64N(int64(most)+1)), time.Until(r.deadline)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// markSpent tells the official SDKs not to try again themselves when we have done so, or when waiting is hopeless.
+func (r *run) markSpent(h http.Header, best *try) {
+	v := best.verdict()
+	if v.Outcome.Row().Another == proxy.No {
+		return
+	}
+	if len(r.tries) > 1 || v.Wait > patience {
+		h.Set("X-Should-Retry", "false")
+	}
+}
+
+// close ends every attempt, the forwarded one included.
+func (r *run) close() {
+	for _, t := range r.tries {
+		t.answer.Close()
+		t.pick.Close()
+	}
+}

@@ -1,0 +1,221 @@
+package upstream
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
+)
+
+const (
+	// heldBody bounds the body of a failure, which is held to be judged, masked and perhaps passed on later.
+	heldBody = 1 << 20
+	// heldWait bounds the wait for it.
+	heldWait = 10 * time.Second
+)
+
+var (
+	errIdle   = errors.New("the upstream was silent for too long")
+	errClosed = errors.New("the attempt is over")
+)
+
+// Answer is what one attempt brought. Verdict is final for an answer that is not a stream; Forward may still find that it
+// ended early.
+type Answer struct {
+	Verdict proxy.Verdict
+
+	client *Client
+	resp   *http.Response // nil: there was no answer
+	held   []byte         // the body of a failure
+	cancel context.CancelCauseFunc
+}
+
+// Answered reports whether there is an answer that could be passed on.
+func (a *Answer) Answered() bool { return a.resp != nil }
+
+// RequestID is the upstream's name for the request.
+func (a *Answer) RequestID() string {
+	if a.resp == nil {
+		return ""
+	}
+	return a.resp.Header.Get("X-Request-Id")
+}
+
+// Close ends the attempt; an answer that is still running is cancelled at the upstream.
+func (a *Answer) Close() {
+	a.cancel(errClosed)
+	if a.resp != nil {
+		a.resp.Body.Close()
+	}
+}
+
+// hold reads the body of a failure. One that cannot be read whole keeps its status and loses its body: half of an error
+// would tell the caller less than none.
+func (a *Answer) hold() {
+	timer := time.AfterFunc(heldWait, func() { a.cancel(errIdle) })
+	defer timer.Stop()
+	body, err := io.ReadAll(io.LimitReader(a.resp.Body, heldBody+1))
+	if err == nil && a.resp.Header.Get("Content-Encoding") != "" {
+		body, err = decode(a.resp.Header, body)
+	}
+	if err != nil || len(body) > heldBody {
+		body = openai.Error{Type: "upstream_error", Code: "upstream_error",
+			Message: "the upstream answered " + a.resp.Status + " with a body that could not be read"}.Body()
+		a.resp.Header.Set("Content-Type", "application/json")
+	}
+	a.held = body
+}
+
+// decode undoes the encoding of a failure's body: nobody asked for one, and secrets could not be masked in it.
+func decode(h http.Header, body []byte) ([]byte, error) {
+	if h.Get("Content-Encoding") != "gzip" {
+		return nil, errors.New("unknown content encoding")
+	}
+	h.Del("Content-Encoding")
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(z, heldBody+1))
+}
+
+// Forwarding says how an answer is to be passed on.
+type Forwarding struct {
+	HideUsage bool // the caller did not ask for the usage that we asked for
+	Head      bool // the caller asked for the headers only
+}
+
+// Delivered says what reached the caller.
+type Delivered struct {
+	Verdict   proxy.Verdict // how it ended: as before, StreamCut or CallerGone
+	Usage     openai.Usage  // as the upstream said it; Basis NoUsage when it did not
+	Deltas    int64         // stream events that carried output
+	Bytes     int64
+	FirstByte time.Time // zero: no byte was written
+}
+
+// Forward passes the answer to the caller. It returns when the answer has ended, one way or the other; a cut answer must
+// not be ended cleanly by whoever owns w.
+func (a *Answer) Forward(w http.ResponseWriter, how Forwarding) Delivered {
+	a.copyHeader(w.Header())
+	d := Delivered{Verdict: a.Verdict}
+	if a.held != nil {
+		a.writeHeld(w, how, &d)
+		return d
+	}
+	if n := a.resp.ContentLength; n >= 0 && !how.HideUsage {
+		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+	}
+	w.WriteHeader(a.resp.StatusCode)
+	if !how.Head {
+		a.stream(w, how, &d)
+	}
+	return d
+}
+
+func (a *Answer) copyHeader(to http.Header) {
+	copyHeader(to, a.resp.Header, theirs, theirsByPrefix)
+	if a.resp.StatusCode >= 300 && a.resp.StatusCode < 400 {
+		return
+	}
+	to.Del("Location") // would name the upstream
+}
+
+func (a *Answer) writeHeld(w http.ResponseWriter, how Forwarding, d *Delivered) {
+	body := a.held
+	if a.client.opts.Mask != nil {
+		body = a.client.opts.Mask(body)
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(a.resp.StatusCode)
+	d.FirstByte = time.Now()
+	if how.Head {
+		return
+	}
+	n, err := w.Write(body)
+	d.Bytes = int64(n)
+	if err != nil {
+		d.Verdict = proxy.Verdict{Outcome: proxy.CallerGone, Status: d.Verdict.Status, Err: err}
+	}
+}
+
+// stream copies the body: whatever one read returned goes out in one write, and in one flush where the caller waits for
+// events. The tap reads beside the bytes, so that an event which we cannot read costs us its usage and the caller nothing.
+func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
+	tap := openai.NewTap(a.contentType())
+	out := newOutlet(w, a.client.opts.WriteTimeout, a.resp.ContentLength < 0 || a.isStream())
+	defer out.done()
+	if how.HideUsage {
+		out.filter = new(openai.UsageFilter)
+	}
+	readErr, writeErr := a.pump(out, tap, d)
+	d.Bytes, d.FirstByte = out.bytes, out.first
+	d.Deltas = tap.Deltas()
+	if usage, ok := tap.Usage(); ok {
+		d.Usage = usage
+	}
+	d.Verdict = a.ended(tap, readErr, writeErr)
+}
+
+// pump moves bytes until one side ends. io.EOF from the upstream is a nil readErr.
+func (a *Answer) pump(out *outlet, tap *openai.Tap, d *Delivered) (readErr, writeErr error) {
+	buf := a.client.buffers.Get().(*[]byte)
+	defer a.client.buffers.Put(buf)
+	idle := time.AfterFunc(a.client.opts.IdleTimeout, func() { a.cancel(errIdle) })
+	defer idle.Stop()
+	for {
+		n, err := a.resp.Body.Read(*buf)
+		if n > 0 {
+			idle.Reset(a.client.opts.IdleTimeout)
+			tap.Write((*buf)[:n])
+			if writeErr = out.write((*buf)[:n]); writeErr != nil {
+				return nil, writeErr
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil, out.finish()
+		case err != nil:
+			return err, nil
+		}
+	}
+}
+
+// ended says how a forwarded body ended.
+func (a *Answer) ended(tap *openai.Tap, readErr, writeErr error) proxy.Verdict {
+	v := a.Verdict
+	ctx := a.resp.Request.Context()
+	switch {
+	case writeErr != nil:
+		v.Outcome, v.Err = proxy.CallerGone, writeErr
+	case readErr != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errIdle):
+		v.Outcome, v.Err = proxy.CallerGone, context.Cause(ctx)
+	case readErr != nil && ctx.Err() != nil:
+		v.Outcome, v.Err = proxy.StreamCut, errIdle
+	case readErr != nil:
+		v.Outcome, v.Err = proxy.StreamCut, readErr
+	case a.isStream() && !a.delimited() && !tap.Ended():
+		v.Outcome, v.Err = proxy.StreamCut, io.ErrUnexpectedEOF
+	case tap.Failed():
+		// The upstream told of its failure and ended the stream as it should: the caller has the event, and nothing is cut.
+		v.Outcome, v.Err, v.Whole = proxy.StreamCut, errors.New("the upstream reported an error inside the stream"), true
+	}
+	return v
+}
+
+func (a *Answer) contentType() string { return a.resp.Header.Get("Content-Type") }
+
+func (a *Answer) isStream() bool { return strings.HasPrefix(a.contentType(), "text/event-stream") }
+
+// delimited reports whether the end of the body is told apart from a lost connection: by a length, by chunks, by HTTP/2.
+func (a *Answer) delimited() bool {
+	return a.resp.ContentLength >= 0 || len(a.resp.TransferEncoding) > 0 || a.resp.ProtoMajor >= 2
+}

@@ -1,0 +1,59 @@
+package upstream
+
+import (
+	"net/http"
+	"time"
+
+	"openai-api-proxy/pkg/openai"
+)
+
+// outlet writes to the caller: each write has its own deadline, since a deadline for the whole answer would cut long
+// streams and none at all would let a stalled reader hold one open for ever.
+type outlet struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+	flush   bool // after each write
+	filter  *openai.UsageFilter
+	bytes   int64
+	first   time.Time
+}
+
+func newOutlet(w http.ResponseWriter, timeout time.Duration, flush bool) *outlet {
+	return &outlet{w: w, control: http.NewResponseController(w), timeout: timeout, flush: flush}
+}
+
+func (o *outlet) write(p []byte) error {
+	if o.filter != nil {
+		p = o.filter.Next(p)
+	}
+	return o.send(p)
+}
+
+func (o *outlet) send(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	// A writer without deadlines, as in a test, is no reason to fail.
+	_ = o.control.SetWriteDeadline(time.Now().Add(o.timeout))
+	if o.first.IsZero() {
+		o.first = time.Now()
+	}
+	n, err := o.w.Write(p)
+	o.bytes += int64(n)
+	if err == nil && o.flush {
+		err = o.control.Flush()
+	}
+	return err
+}
+
+// finish writes what the filter still holds.
+func (o *outlet) finish() error {
+	if o.filter == nil {
+		return nil
+	}
+	return o.send(o.filter.Flush())
+}
+
+// done lifts the deadline: the connection serves other requests, and the server itself sets none.
+func (o *outlet) done() { _ = o.control.SetWriteDeadline(time.Time{}) }

@@ -1,0 +1,169 @@
+// Package upstream makes one attempt with one key: it rewrites the request, waits for the headers, says by type who was at
+// fault, and streams the answer through while it reads the usage beside it. It never tries twice and never chooses a key.
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync"
+	"time"
+
+	"openai-api-proxy/pkg/proxy"
+)
+
+// Options are the settings of a Client.
+type Options struct {
+	// HeaderTimeout bounds the wait for the headers of an answer, from the moment the request was sent. Reasoning models
+	// think for minutes before the first header of an answer that is not streamed.
+	HeaderTimeout time.Duration
+	// IdleTimeout bounds the silence inside an answer.
+	IdleTimeout time.Duration
+	// WriteTimeout bounds one write to the caller, so that a stalled reader does not hold an upstream answer open.
+	WriteTimeout time.Duration
+	// Mask hides live secrets in the bodies of failures.
+	Mask func([]byte) []byte
+	// Proxy chooses an HTTP proxy for a request, as http.ProxyFromEnvironment does; nil for none.
+	Proxy func(*http.Request) (*url.URL, error)
+}
+
+// Client holds the connections to all upstreams.
+type Client struct {
+	opts      Options
+	transport *http.Transport
+	buffers   sync.Pool
+}
+
+const (
+	dialTimeout = 10 * time.Second
+	tlsTimeout  = 10 * time.Second
+	// idleConnections per upstream host: the stock 2 would make every burst dial again.
+	idleConnections = 1024
+	copyBuffer      = 16 << 10
+)
+
+// New makes a Client. Close it to give the idle connections back.
+func New(o Options) *Client {
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	c := &Client{opts: o, transport: &http.Transport{
+		Proxy:                 o.Proxy,
+		DialContext:           dialer.DialContext,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:   tlsTimeout,
+		MaxIdleConnsPerHost:   idleConnections,
+		IdleConnTimeout:       90 * time.Second,
+		ResponseHeaderTimeout: o.HeaderTimeout,
+		ExpectContinueTimeout: time.Second,
+		// The caller's bytes are the upstream's bytes: nothing is decompressed on the way.
+		DisableCompression: true,
+		Protocols:          protocols,
+		// A half-dead HTTP/2 connection would take many streams with it; ping finds it.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 15 * time.Second},
+	}}
+	c.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
+	return c
+}
+
+// Close gives up the idle connections.
+func (c *Client) Close() error {
+	c.transport.CloseIdleConnections()
+	return nil
+}
+
+// Do sends the call with the key and waits for the headers of the answer. The answer is never nil; what became of the
+// attempt is its Verdict. Close it.
+func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call) *Answer {
+	ctx, cancel := context.WithCancelCause(ctx)
+	a := &Answer{client: c, cancel: cancel}
+	connected := false
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		// The transport tries again by itself when a pooled connection turns out to be dead: only the last counts.
+		GetConn: func(string) { connected = false },
+		GotConn: func(httptrace.GotConnInfo) { connected = true },
+	})
+	req, err := outgoing(ctx, key, call)
+	if err != nil {
+		a.Verdict = proxy.Verdict{Outcome: proxy.CallerFault, Err: err}
+		return a
+	}
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		a.Verdict = failed(ctx, err, connected)
+		return a
+	}
+	a.resp = resp
+	if resp.StatusCode >= 400 {
+		a.hold()
+	}
+	a.Verdict = judge(resp.StatusCode, resp.Header, a.held)
+	return a
+}
+
+// Confirm asks the upstream whether it accepts the key, with a request that costs nothing.
+func (c *Client) Confirm(ctx context.Context, key *proxy.Key) proxy.Verdict {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout+tlsTimeout)
+	defer cancel()
+	a := c.Do(ctx, key, &proxy.Call{Op: listModels, Path: listModels.Path, Header: http.Header{}})
+	defer a.Close()
+	return a.Verdict
+}
+
+// failed says what an attempt without an answer was.
+func failed(ctx context.Context, err error, connected bool) proxy.Verdict {
+	v := proxy.Verdict{Err: err}
+	switch {
+	case ctx.Err() != nil:
+		v.Outcome = proxy.CallerGone
+	case !connected:
+		v.Outcome = proxy.Unreachable
+	default:
+		v.Outcome = proxy.NoAnswer
+	}
+	return v
+}
+
+// TimedOut reports whether an attempt failed because somebody did not answer in time.
+func TimedOut(err error) bool {
+	var ne net.Error
+	return errors.Is(err, errIdle) || errors.As(err, &ne) && ne.Timeout()
+}
+
+// outgoing makes the request that the upstream sees.
+func outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call) (*http.Request, error) {
+	target := key.Endpoint + call.Path
+	if call.Query != "" {
+		target += "?" + call.Query
+	}
+	req, err := http.NewRequestWithContext(ctx, call.Op.Method, target, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header = forwardHeader(call.Header, key)
+	req.Host = ""
+	if b := call.Body; b.Length != 0 {
+		req.ContentLength = b.Length
+		req.Body, req.GetBody = bodyOf(b)
+	}
+	return req, nil
+}
+
+// bodyOf gives the transport a body that it can take up again when a pooled connection was dead. Held bytes are an
+// in-memory reader for a reason: with any other body the transport sends the head by itself, one packet more, and the
+// server's end of the caller's connection may close the body while the transport still reads it, which kills streams.
+func bodyOf(b proxy.Body) (io.ReadCloser, func() (io.ReadCloser, error)) {
+	if b.Replayable() {
+		again := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Held)), nil }
+		first, _ := again()
+		return first, again
+	}
+	return io.NopCloser(io.MultiReader(bytes.NewReader(b.Held), b.Rest)), nil
+}

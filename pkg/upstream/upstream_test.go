@@ -1,0 +1,281 @@
+package upstream
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const testKey = "sk-test-upstream-0000000000000001"
+
+var chat = openai.Operation{Method: "POST", Path: "/v1/chat/completions", Model: openai.ModelInJSON}
+
+// rig is an upstream that answers with the handler, and a client of it.
+type rig struct {
+	*Client
+	key  *proxy.Key
+	call *proxy.Call
+}
+
+func newRig(t *testing.T, opts Options, h http.HandlerFunc) *rig {
+	t.Helper()
+	s := httptest.NewServer(h)
+	if opts.HeaderTimeout == 0 {
+		opts.HeaderTimeout = 10 * time.Second
+	}
+	if opts.IdleTimeout == 0 {
+		opts.IdleTimeout = 10 * time.Second
+	}
+	if opts.WriteTimeout == 0 {
+		opts.WriteTimeout = 10 * time.Second
+	}
+	c := New(opts)
+	t.Cleanup(func() { c.Close(); s.CloseClientConnections(); s.Close() })
+	body := []byte(`{"model":"gpt-4o"}`)
+	return &rig{Client: c, key: &proxy.Key{ID: "k", Secret: proxy.NewSecret(testKey), Endpoint: s.URL, Organization: "org-ours"},
+		call: &proxy.Call{Op: chat, Path: chat.Path, Header: http.Header{"Content-Type": {"application/json"}},
+			Body: proxy.Body{Held: body, Length: int64(len(body))}}}
+}
+
+func (r *rig) do(t *testing.T) *Answer {
+	t.Helper()
+	a := r.Do(t.Context(), r.key, r.call)
+	t.Cleanup(a.Close)
+	return a
+}
+
+func TestRequestThatGoesUpstream(t *testing.T) {
+	var got *http.Request
+	var body []byte
+	r := newRig(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
+		got = req.Clone(context.Background())
+		body, _ = io.ReadAll(req.Body)
+	})
+	r.call.Query = "a=1&b=%20"
+	r.call.Header = http.Header{
+		"Content-Type": {"application/json"}, "Authorization": {"Bearer sk-test-caller"}, "X-Api-Key": {"x"}, "Cookie": {"c=1"},
+		"Openai-Organization": {"org-theirs"}, "Openai-Project": {"proj"}, "X-Forwarded-For": {"1.2.3.4"}, "Forwarded": {"for=1"},
+		"X-Forwarded-Host": {"evil"}, "Connection": {"keep-alive, X-Private"}, "X-Private": {"1"}, "Te": {"trailers"},
+		"Openai-Beta": {"assistants=v2"}, "X-Stainless-Lang": {"go"}, "User-Agent": {"sdk/1"}, "Accept-Encoding": {"br"},
+	}
+	if a := r.do(t); a.Verdict.Outcome != proxy.Served {
+		t.Fatalf("verdict %+v", a.Verdict)
+	}
+	want := http.Header{"Authorization": {"Bearer " + testKey}, "Openai-Organization": {"org-ours"}, "Openai-Beta": {"assistants=v2"},
+		"X-Stainless-Lang": {"go"}, "User-Agent": {"sdk/1"}, "Content-Type": {"application/json"}, "Content-Length": {"18"}}
+	for name := range got.Header {
+		if want.Get(name) != got.Header.Get(name) {
+			t.Errorf("upstream saw %s: %q, want %q", name, got.Header.Get(name), want.Get(name))
+		}
+		want.Del(name)
+	}
+	if len(want) > 0 {
+		t.Errorf("upstream did not see %v", want)
+	}
+	if got.URL.RawQuery != "a=1&b=%20" || string(body) != `{"model":"gpt-4o"}` {
+		t.Errorf("upstream saw query %q and body %q", got.URL.RawQuery, body)
+	}
+}
+
+func TestAnswerThatComesBack(t *testing.T) {
+	r := newRig(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
+		h := w.Header()
+		h.Set("Set-Cookie", "a=1")
+		h.Set("Openai-Organization", "org-ours")
+		h.Set("X-Ratelimit-Remaining-Requests", "1")
+		h.Set("Access-Control-Allow-Origin", "https://theirs")
+		h.Set("X-Request-Id", "req_up")
+		h.Set("Content-Type", "application/json")
+		io.WriteString(w, `{"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}`)
+	})
+	w := httptest.NewRecorder()
+	d := r.do(t).Forward(w, Forwarding{})
+	if d.Verdict.Outcome != proxy.Served || d.Usage.Input != 3 || d.Usage.Output != 4 || d.Usage.Basis != openai.Exact {
+		t.Errorf("delivered %+v", d)
+	}
+	for _, name := range []string{"Set-Cookie", "Openai-Organization", "X-Ratelimit-Remaining-Requests", "Access-Control-Allow-Origin"} {
+		if v := w.Header().Get(name); v != "" {
+			t.Errorf("the caller saw %s: %s", name, v)
+		}
+	}
+	if w.Header().Get("X-Request-Id") != "req_up" {
+		t.Error("the upstream's request id did not pass")
+	}
+}
+
+func TestSecretsInFailuresAreMasked(t *testing.T) {
+	for _, zipped := range []bool{false, true} {
+		r := newRig(t, Options{Mask: Masker([]proxy.Secret{proxy.NewSecret(testKey)})}, func(w http.ResponseWriter, req *http.Request) {
+			body := []byte(`{"error":{"message":"bad key ` + testKey + `"}}`)
+			if zipped {
+				var b bytes.Buffer
+				z := gzip.NewWriter(&b)
+				z.Write(body)
+				z.Close()
+				body = b.Bytes()
+				w.Header().Set("Content-Encoding", "gzip")
+			}
+			w.WriteHeader(400)
+			w.Write(body)
+		})
+		w := httptest.NewRecorder()
+		r.do(t).Forward(w, Forwarding{})
+		if got := w.Body.String(); got != `{"error":{"message":"bad key sk-...0001"}}` || w.Code != 400 {
+			t.Errorf("zipped %v: %d %s", zipped, w.Code, got)
+		}
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	r := newRig(t, Options{}, nil)
+	r.key.Endpoint = "http://" + l.Addr().String()
+	if a := r.do(t); a.Verdict.Outcome != proxy.Unreachable || a.Answered() {
+		t.Errorf("verdict %+v", a.Verdict)
+	}
+}
+
+func TestSilenceBeforeHeaders(t *testing.T) {
+	r := newRig(t, Options{HeaderTimeout: 50 * time.Millisecond}, func(w http.ResponseWriter, req *http.Request) {
+		io.Copy(io.Discard, req.Body)
+		<-req.Context().Done()
+	})
+	a := r.do(t)
+	if a.Verdict.Outcome != proxy.NoAnswer || !TimedOut(a.Verdict.Err) {
+		t.Errorf("verdict %+v", a.Verdict)
+	}
+}
+
+func TestLostBeforeHeaders(t *testing.T) {
+	r := newRig(t, Options{}, func(w http.ResponseWriter, req *http.Request) { hangUp(w) })
+	if a := r.do(t); a.Verdict.Outcome != proxy.NoAnswer || TimedOut(a.Verdict.Err) {
+		t.Errorf("verdict %+v", a.Verdict)
+	}
+}
+
+func TestCallerLeavesBeforeHeaders(t *testing.T) {
+	cancelled := make(chan struct{})
+	r := newRig(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
+		io.Copy(io.Discard, req.Body)
+		<-req.Context().Done()
+		close(cancelled)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	a := r.Do(ctx, r.key, r.call)
+	defer a.Close()
+	if a.Verdict.Outcome != proxy.CallerGone {
+		t.Errorf("verdict %+v", a.Verdict)
+	}
+	<-cancelled
+}
+
+// Every way in which a stream may end, and what becomes of it.
+func TestStreamEnds(t *testing.T) {
+	const event = `data: {"choices":[{"delta":{"content":"hi"}}]}` + "\n\n"
+	for _, c := range []struct {
+		name    string
+		idle    time.Duration
+		end     func(w http.ResponseWriter, req *http.Request)
+		want    proxy.Outcome
+		whole   bool
+		timeout bool
+	}{
+		{name: "well", want: proxy.Served, end: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "data: [DONE]\n\n") }},
+		{name: "lost", want: proxy.StreamCut, end: func(w http.ResponseWriter, _ *http.Request) { hangUp(w) }},
+		{name: "silent", want: proxy.StreamCut, idle: 50 * time.Millisecond, timeout: true,
+			end: func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }},
+		{name: "error event", want: proxy.StreamCut, whole: true,
+			end: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `data: {"error":{"message":"m"}}`+"\n\n") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, Options{IdleTimeout: c.idle}, func(w http.ResponseWriter, req *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				io.WriteString(w, event)
+				http.NewResponseController(w).Flush()
+				c.end(w, req)
+			})
+			w := httptest.NewRecorder()
+			d := r.do(t).Forward(w, Forwarding{})
+			if d.Verdict.Outcome != c.want || d.Verdict.Whole != c.whole || TimedOut(d.Verdict.Err) != c.timeout {
+				t.Errorf("delivered %+v", d)
+			}
+			if !strings.HasPrefix(w.Body.String(), event) || d.Deltas < 1 || d.FirstByte.IsZero() {
+				t.Errorf("the caller got %q, %+v", w.Body, d)
+			}
+		})
+	}
+}
+
+// An HTTP/1.0 style answer ends with its connection: only the stream's own last event tells the end from a loss.
+func TestUndelimitedStream(t *testing.T) {
+	for _, c := range []struct {
+		last string
+		want proxy.Outcome
+	}{{"data: [DONE]\n\n", proxy.Served}, {"", proxy.StreamCut}} {
+		r := newRig(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: {}\n\n"+c.last)
+		})
+		if d := r.do(t).Forward(httptest.NewRecorder(), Forwarding{}); d.Verdict.Outcome != c.want {
+			t.Errorf("after %q: %+v", c.last, d.Verdict)
+		}
+	}
+}
+
+func TestCallerStopsReading(t *testing.T) {
+	cancelled := make(chan struct{})
+	r := newRig(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for req.Context().Err() == nil {
+			io.WriteString(w, "data: {}\n\n")
+			http.NewResponseController(w).Flush()
+			time.Sleep(time.Millisecond)
+		}
+		close(cancelled)
+	})
+	a := r.Do(t.Context(), r.key, r.call)
+	d := a.Forward(brokenWriter{httptest.NewRecorder()}, Forwarding{})
+	a.Close()
+	if d.Verdict.Outcome != proxy.CallerGone {
+		t.Errorf("verdict %+v", d.Verdict)
+	}
+	<-cancelled
+}
+
+type brokenWriter struct{ *httptest.ResponseRecorder }
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("the caller is gone") }
+
+func hangUp(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	conn.(*net.TCPConn).SetLinger(0)
+	conn.Close()
+}
