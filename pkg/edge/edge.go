@@ -151,10 +151,10 @@ func (e *Edge) readHead(call *proxy.Call, rec *proxy.Record) error {
 }
 
 func (e *Edge) unknown(c *gin.Context) {
-	e.fail(c, proxy.Faultf(proxy.UnknownEndpoint, "there is no %s %s here", c.Request.Method, printable(c.Request.URL.Path)))
+	e.fail(c, &proxy.Fault{Kind: proxy.UnknownEndpoint, Public: "unknown endpoint"})
 }
 
-// printable bounds what of a caller's text is repeated to it.
+// printable bounds a text that a caller or an upstream chose.
 func printable(s string) string {
 	const most = 100
 	if len(s) > most {

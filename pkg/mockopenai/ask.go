@@ -66,8 +66,8 @@ func readJSON(body []byte) ask {
 	return a
 }
 
-// peek guesses from both ends of a body what it asks for: to decode 10 MB would cost more than the proxy under test does.
-// It sees neither tools nor response_format, and calls a model it does not see gpt-4o-mini.
+// peek guesses from both ends of a body what it asks for: to decode 10 MB would cost more than the proxy under test
+// does. It sees neither tools nor response_format, and calls a model it does not see gpt-4o-mini.
 func peek(body []byte) ask {
 	ends := make([]byte, 0, 2*peekEnd)
 	ends = append(ends, body[:peekEnd]...)

@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// control answers the paths that begin with an underscore. Mistakes are plain text: they are read by whoever typed them.
+// control answers the paths that begin with an underscore. Mistakes are plain text, for whoever typed them.
 func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
 	case "GET /_stats":

@@ -1,6 +1,6 @@
-// Package mockopenai is an OpenAI that does what it is told: an upstream for tests, demos, compose files and benchmarks.
-// It answers the inference operations in the shapes that the official SDKs expect, fails on command in every way that
-// the real one has been seen to fail, keeps its own bill for each key, and remembers what it was sent.
+// Package mockopenai is an OpenAI that does what it is told: an upstream for tests, demos, compose files and
+// benchmarks. It answers the inference operations in the shapes that the official SDKs expect, fails on command in the
+// ways that the real one has been seen to fail, keeps its own bill for each key, and remembers what it was sent.
 //
 // A Server is an http.Handler. Tests run any number of them in one process and steer each by its methods (Fault,
 // Configure, Reset, Stats, Requests); other programs steer it over HTTP, without a key:
@@ -11,8 +11,8 @@
 //	POST /_fault     a Fault; kind "none" clears those of the key
 //	POST /_reset     forgets stats, faults and requests
 //
-// Answers say nothing clever. Texts are fixed, a prompt is always 19 tokens, and each piece of a stream is one token, so
-// that a test can tell what should have been counted.
+// Answers say nothing clever. Texts are fixed, the prompt of a chat is always 19 tokens, and each piece of a stream is
+// one, so that a test can tell what should have been counted.
 //
 // Benchmarks share their cores with it, so a plain chat completion costs as little as net/http allows: its parts are
 // built when the settings change, and bodies over 64 KiB are looked at from both ends only (see peek). Remembering

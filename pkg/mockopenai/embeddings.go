@@ -44,7 +44,8 @@ func (x *exchange) embed() {
 		buf.WriteByte('}')
 	}
 	tokens := strconv.Itoa(n * inputTokens)
-	buf.WriteString(`],"model":` + x.ask.quoted + `,"usage":{"prompt_tokens":` + tokens + `,"total_tokens":` + tokens + `}}`)
+	buf.WriteString(`],"model":` + x.ask.quoted)
+	buf.WriteString(`,"usage":{"prompt_tokens":` + tokens + `,"total_tokens":` + tokens + `}}`)
 	x.bill(int64(n*inputTokens), 0)
 	x.json(buf.Bytes())
 }

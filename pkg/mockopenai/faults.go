@@ -30,8 +30,8 @@ type Fault struct {
 const noFault = "none"
 
 // Kinds returns what a Fault may do, sorted. Those that begin with a number answer with that status: 403_country and
-// 403_model differ in their error code, 429_reset tells when to come back in x-ratelimit-reset-requests alone, 429_quota
-// is out of credit, 500_html has an HTML page for a body. The others:
+// 403_model differ in their error code, 429_reset tells when to come back in x-ratelimit-reset-requests alone,
+// 429_quota is out of credit, 500_html has an HTML page for a body. The others:
 //
 //	hang       no headers, ever
 //	reset      RST before the headers

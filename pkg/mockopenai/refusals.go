@@ -25,6 +25,7 @@ const (
 	noCredit  = "You exceeded your current quota, please check your plan and billing details."
 	wrongKey  = "Incorrect API key provided: {key}. You can find your API key in your account settings."
 	noCountry = "Country, region, or territory not supported"
+	noAccess  = "Project does not have access to model `{model}`."
 	noModel   = "The model `{model}` does not exist or you do not have access to it."
 )
 
@@ -34,7 +35,7 @@ var refusals = map[string]refusal{
 	"401":            {401, "invalid_request_error", "invalid_api_key", "", wrongKey},
 	"402":            {402, "insufficient_quota", "billing_not_active", "", "Your account is not active."},
 	"403_country":    {403, "request_forbidden", "unsupported_country_region_territory", "", noCountry},
-	"403_model":      {403, "invalid_request_error", "model_not_found", "", "Project does not have access to model `{model}`."},
+	"403_model":      {403, "invalid_request_error", "model_not_found", "", noAccess},
 	"404_model":      {404, "invalid_request_error", "model_not_found", "", noModel},
 	"409":            {409, "invalid_request_error", "", "", "The resource was changed by another request."},
 	"413":            {413, "invalid_request_error", "", "", "Maximum content size limit (26214400) exceeded."},

@@ -36,8 +36,9 @@ func outputText(text string) string {
 }
 
 func responseUsage(output int64) string {
-	return `{"input_tokens":` + strconv.Itoa(promptTokens) + `,"input_tokens_details":{"cached_tokens":0},"output_tokens":` +
-		strconv.FormatInt(output, 10) + `,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":` +
+	return `{"input_tokens":` + strconv.Itoa(promptTokens) +
+		`,"input_tokens_details":{"cached_tokens":0},"output_tokens":` + strconv.FormatInt(output, 10) +
+		`,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":` +
 		strconv.FormatInt(promptTokens+output, 10) + `}`
 }
 

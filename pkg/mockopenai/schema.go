@@ -9,8 +9,8 @@ import (
 // deepest is how deep sample follows a schema: one that contains itself has no end.
 const deepest = 16
 
-// sample is a JSON document that satisfies the schema, as far as SDKs write schemas: every required property is filled by
-// its type, with the first of an enum or anyOf; $ref is followed within the schema.
+// sample is a JSON document that satisfies the schema, as far as SDKs write schemas: every required property is filled
+// by its type, with the first of an enum or anyOf; $ref is followed within the schema.
 func sample(schema gjson.Result) string { return sampleOf(schema, schema, 0) }
 
 func sampleOf(root, schema gjson.Result, depth int) string {

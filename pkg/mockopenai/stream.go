@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// stream sends an answer in chunks, each flushed by itself. Once it is over, because the caller left or a fault ended it,
-// everything more does nothing, so that those who use it need not look.
+// stream sends an answer in chunks, each flushed by itself. Once it is over, because the caller left or a fault ended
+// it, everything more does nothing, so that those who use it need not look.
 type stream struct {
 	x          *exchange
 	rc         *http.ResponseController

@@ -1,0 +1,56 @@
+package app_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"openai-api-proxy/pkg/mockopenai"
+)
+
+// Canaries: no secret, nor twelve characters of one, is found in any log, answer or metric, whatever goes wrong.
+func TestSecretsAreNowhere(t *testing.T) {
+	canary := func(s string) string { return "sk-test-" + s + strings.Repeat(s[:1]+"7q", 8) }
+	secrets := map[string]string{"key 1": canary("kA"), "key 2": canary("kB"), "key 3": canary("kC"), "token": canary("tD"), "admin": canary("aE"),
+		"metrics": canary("mF")}
+	mock, url := upstream(t)
+	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "LOG_LEVEL": "debug", "ADMIN_TOKEN": secrets["admin"], "METRICS_TOKEN": secrets["metrics"],
+		"OPENAI_API_KEYS": fmt.Sprintf(`[{"id":"a","key":%q},{"id":"b","key":%q},{"id":"c","key":%q}]`, secrets["key 1"], secrets["key 2"], secrets["key 3"]),
+		"CLIENT_TOKENS":   fmt.Sprintf(`[{"id":"team","token":%q,"rpm":100000,"models":["*"]}]`, secrets["token"])})
+	var seen strings.Builder
+	note := func(a answer) {
+		fmt.Fprintln(&seen, a.status, a.header, a.body, a.err)
+	}
+	for _, kind := range mockopenai.Kinds() {
+		if kind == "hang" || kind == "silence" {
+			continue // they only wait
+		}
+		mock.Fault(mockopenai.Fault{Key: "*", Kind: kind, Count: 6, AfterChunks: 1})
+		note(r.post(t, "/v1/chat/completions", secrets["token"], plain))
+		note(r.post(t, "/v1/chat/completions", secrets["token"], streamed))
+		mock.Fault(mockopenai.Fault{Key: "*", Kind: "none"})
+	}
+	note(r.post(t, "/v1/chat/completions", secrets["token"]+"x", plain))
+	note(r.get(t, "/v1/"+secrets["token"], secrets["token"]))
+	note(r.get(t, "/v1/models/%2e%2e?key="+secrets["token"], secrets["token"]))
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", r.url+"/v1/models", nil)
+	req.Header["Authorization"] = []string{"Bearer " + secrets["token"], "Bearer " + secrets["key 1"]}
+	note(r.send(t, req, ""))
+	for _, path := range []string{"/health", "/metrics", "/api/stats", "/readyz"} {
+		for _, token := range []string{"", secrets["token"], secrets["admin"], secrets["metrics"]} {
+			note(r.get(t, path, token))
+		}
+	}
+	for where, text := range map[string]string{"an answer": seen.String(), "the log": r.logs.String()} {
+		for name, secret := range secrets {
+			for i := 0; i+12 <= len(secret); i++ {
+				if window := secret[i : i+12]; strings.Contains(text, window) {
+					at := strings.Index(text, window)
+					t.Errorf("%s shows %q of the %s: ...%s...", where, window, name, text[max(0, at-80):min(len(text), at+80)])
+					break
+				}
+			}
+		}
+	}
+}
