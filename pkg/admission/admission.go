@@ -57,8 +57,8 @@ func New(store buckets, o Options) *Admission {
 // requests names the limit of requests per minute, in the store too.
 const requests = "rpm"
 
-// Admit charges the client's limits for one request. The error is a *proxy.Fault, RateLimited when a limit is reached; the
-// permit then tells how the limits stand, as it does when there is none. A client without limits costs nothing.
+// Admit charges the client's limits for one request. The error is a *proxy.Fault, RateLimited when a limit is reached;
+// the permit then tells how the limits stand, as it does when there is none. A client without limits costs nothing.
 //
 // The estimate is what the request will probably use. Requests are counted whatever they use, so it has no weight for a
 // client that is limited by requests only.

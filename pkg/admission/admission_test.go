@@ -211,3 +211,22 @@ func TestOutage(t *testing.T) {
 		}
 	})
 }
+
+func TestManyAtOnceDuringAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := open(&store{err: away()}, nil)
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				_, err := a.Admit(t.Context(), limited, openai.Usage{})
+				if kind := kindOf(err); err != nil && kind != proxy.RateLimited {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if n := value(t, a.metrics.admitted); n != int(limited.Burst) {
+			t.Errorf("%d admitted, want the burst of %d", n, limited.Burst)
+		}
+	})
+}

@@ -54,8 +54,8 @@ func (l *local) spend(now time.Time, subject string, charge state.Charge, replic
 	return v
 }
 
-// sweepLocked forgets what has been refilled, which is the same as never taken, each time the map has doubled. So the map
-// holds at most twice the subjects of one refill time.
+// sweepLocked forgets what has been refilled, which is the same as never taken, each time the map has doubled. So the
+// map holds at most twice the subjects of one refill time.
 func (l *local) sweepLocked(now time.Time) {
 	if len(l.refill) < l.sweep {
 		return

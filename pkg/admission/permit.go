@@ -15,8 +15,8 @@ type Permit struct {
 	requests  state.Balance // of the limit, when there is one
 }
 
-// Header tells the caller how the limits stand, in the names and the form in which OpenAI does. The limit is the one that
-// was configured; what remains is what may be sent at once, so a burst above the limit shows there.
+// Header tells the caller how the limits stand, in the names and the form in which OpenAI does. The limit is the one
+// that was configured; what remains is what may be sent at once, so a burst above the limit shows there.
 func (p *Permit) Header(h http.Header) {
 	if p == nil || p.perMinute == 0 {
 		return

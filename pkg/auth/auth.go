@@ -1,11 +1,11 @@
 // Package auth turns a bearer token into a proxy.Client, says which models that client may name, and lets operators in.
 //
 // Tokens are long and random, so SHA-256 is enough to store and find them by. Whatever is wrong with a token (there is
-// none, nobody has it, it is disabled or expired) the caller is told the same, byte for byte, so that nobody learns which
-// tokens exist; the cause goes to the log and to a metric.
+// none, nobody has it, it is disabled or expired) the caller is told the same, byte for byte, so that nobody learns
+// which tokens exist; the cause goes to the log and to a metric.
 //
-// Failures are limited by address, and the limiter is asked only once a token has been refused: a valid token never waits
-// for it, so neither a limiter that fails nor a stranger behind the same address can lock a client out.
+// Failures are limited by address, and the limiter is asked only once a token has been refused: a valid token never
+// waits for it, so neither a limiter that fails nor a stranger behind the same address can lock a client out.
 package auth
 
 import (
@@ -79,7 +79,8 @@ func (g *Gate) Client(ctx context.Context, header http.Header, addr netip.Addr) 
 	return client, nil
 }
 
-// find returns whose the token is, or nil. An unknown token finds the zero credential, and is compared like a known one.
+// find returns whose the token is, or nil. An unknown token finds the zero credential, and is compared like a known
+// one.
 func (g *Gate) find(token string) *proxy.Client {
 	hash := sha256.Sum256([]byte(token))
 	found := g.byHash[hash]

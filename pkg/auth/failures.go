@@ -18,9 +18,9 @@ const (
 	cleanUp = time.Minute
 )
 
-// NewFailureStore counts failures in memory. Its janitor goroutine is stopped by the garbage collector once nobody holds
-// the store any more; the library offers no way to stop it sooner. The janitor may drop a failure that is counted in the
-// very moment in which its window ends, which gives an address one more try.
+// NewFailureStore counts failures in memory. Its janitor goroutine is stopped by the garbage collector once nobody
+// holds the store any more; the library offers no way to stop it sooner. The janitor may drop a failure that is counted
+// in the very moment in which its window ends, which gives an address one more try.
 func NewFailureStore() limiter.Store {
 	return memory.NewStoreWithOptions(limiter.StoreOptions{Prefix: limiter.DefaultPrefix, CleanUpInterval: cleanUp})
 }
@@ -42,8 +42,8 @@ func newFailures(o Options, errors prometheus.Counter) *failures {
 	return &failures{store: o.Failures, rate: o.Rate, now: o.Now, log: o.Log, errors: errors}
 }
 
-// count notes a failure and returns how long the address has to wait, 0 while it need not. A limiter that fails lets the
-// plain refusal stand: the token was bad either way.
+// count notes a failure and returns how long the address has to wait, 0 while it need not. A limiter that fails lets
+// the plain refusal stand: the token was bad either way.
 func (f *failures) count(ctx context.Context, addr netip.Addr) time.Duration {
 	seen, err := f.store.Increment(ctx, f.key(addr), 1, f.rate)
 	if err != nil {

@@ -28,8 +28,8 @@ func (c cause) Error() string { return "credential refused: " + string(c) }
 // refused is all that a caller learns of a bad token, whatever the cause.
 const refused = "invalid API key; send a valid token as \"Authorization: Bearer <token>\""
 
-// bearer returns the token of the one Authorization header, or what is wrong with it. Tokens are read from nowhere else:
-// a query ends up in logs.
+// bearer returns the token of the one Authorization header, or what is wrong with it. Tokens are read from nowhere
+// else: a query ends up in logs.
 func bearer(h http.Header) (token string, _ cause) {
 	values := h.Values("Authorization")
 	if len(values) > 1 {

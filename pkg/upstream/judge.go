@@ -49,7 +49,8 @@ var (
 		"credit_balance_exhausted", "enforced_spend_limit_reached", "billing_error")
 	rejectedCodes = set("invalid_api_key", "account_deactivated", "access_terminated")
 	modelCodes    = set("model_not_found", "model_not_available")
-	overloadCodes = set("slow_down", "overloaded", "server_overloaded", "engine_overloaded", "overloaded_error")
+	overloadCodes = set("slow_down", "overloaded", "server_overloaded", "server_is_overloaded", "engine_overloaded",
+		"overloaded_error", "service_unavailable_error")
 )
 
 func (a answered) is(codes map[string]bool) bool { return codes[a.code] || codes[a.kind] }

@@ -1,0 +1,38 @@
+package redisstate
+
+import "openai-api-proxy/pkg/state"
+
+// keys knows every key name. Each script touches keys of one hash tag only, so that it runs in one slot of a Cluster.
+type keys struct{ prefix string }
+
+// cursor is a counter: "oap:{p:<pool>}".
+func (k keys) cursor(pool string) string { return k.prefix + ":{p:" + pool + "}" }
+
+// limits is the hash of all limits of a subject, "c:team-a" or "k:key1": "oap:{c:team-a}".
+func (k keys) limits(subject string) string { return k.prefix + ":{" + subject + "}" }
+
+// seen is the hash of what all replicas saw of a key in the last seconds: "oap:{k:key1}:seen".
+func (k keys) seen(key string) string { return k.prefix + ":{k:" + key + "}:seen" }
+
+// rests is the hash of all rests, by subject: "oap:{rests}"; its ends are a sorted set beside it, which bounds it.
+func (k keys) rests() string { return k.prefix + ":{rests}" }
+func (k keys) ends() string  { return k.prefix + ":{rests}:ends" }
+
+// restsVersion counts the changes of the rests: "oap:{rests}:version".
+func (k keys) restsVersion() string { return k.prefix + ":{rests}:version" }
+
+// restsChannel carries each changed rest as a hint.
+func (k keys) restsChannel() string { return k.prefix + ":rests" }
+
+// claim is held by who probes a subject: "oap:{probe:key/key1}".
+func (k keys) claim(s state.Subject) string { return k.prefix + ":{probe:" + subjectName(s) + "}" }
+
+// usage is the hash of all usage totals: "oap:{usage}"; the batches taken in are a hash beside it.
+func (k keys) usage() string   { return k.prefix + ":{usage}" }
+func (k keys) batches() string { return k.prefix + ":{usage}:batches" }
+
+// replicas is the sorted set of heartbeats: "oap:replicas".
+func (k keys) replicas() string { return k.prefix + ":replicas" }
+
+// format holds the version of this layout: "oap:format".
+func (k keys) format() string { return k.prefix + ":format" }

@@ -1,0 +1,112 @@
+package usage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"openai-api-proxy/pkg/state"
+)
+
+// run writes at every tick, and once more at the end.
+func (m *Meter) run() {
+	defer close(m.done)
+	tick := time.NewTicker(m.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			_ = m.flush(ctx) // logged and counted there; the next tick tries again
+			cancel()
+		case <-m.stopping:
+			m.last(tick.C)
+			return
+		}
+	}
+}
+
+// last writes until all is written or patience ends.
+func (m *Meter) last(tick <-chan time.Time) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for m.flush(ctx) != nil {
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// flush writes what is pending, or puts it back when that fails.
+func (m *Meter) flush(ctx context.Context) error {
+	if err := m.acquire(ctx); err != nil {
+		return err
+	}
+	defer m.release()
+	m.learn(ctx)
+	batch := m.take()
+	if len(batch) == 0 {
+		return nil
+	}
+	err := m.store.Count(ctx, batch)
+	if err != nil {
+		m.failed.Inc()
+		m.mu.Lock()
+		m.pending.merge(batch)
+		m.mu.Unlock()
+	}
+	m.report(err)
+	return err
+}
+
+func (m *Meter) take() []state.Usage {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	batch := m.pending.list()
+	m.pending = sums{}
+	return batch
+}
+
+// learn reads, once, which models have a name of their own in the store, so that a restart does not open the door to as
+// many new ones. Until it succeeds there is nothing to lose but that.
+func (m *Meter) learn(ctx context.Context) {
+	if m.learned {
+		return
+	}
+	totals, err := m.store.Totals(ctx)
+	if err != nil {
+		return
+	}
+	m.learned = true
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, u := range totals.Usage {
+		if u.Kind == state.OfModel && u.ID != other {
+			m.names.admit(u.ID)
+		}
+	}
+}
+
+// report logs when writes begin to fail and when they succeed again.
+func (m *Meter) report(err error) {
+	switch {
+	case err != nil && m.broken == nil:
+		m.log.Warn("usage is kept in memory: totals cannot be written", "error", err)
+	case err == nil && m.broken != nil:
+		m.log.Info("usage totals are written again")
+	}
+	m.broken = err
+}
+
+func (m *Meter) acquire(ctx context.Context) error {
+	select {
+	case m.writing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("usage: waiting for a write: %w", ctx.Err())
+	}
+}
+
+func (m *Meter) release() { <-m.writing }

@@ -1,0 +1,144 @@
+package usage
+
+import (
+	"cmp"
+	"slices"
+
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/state"
+)
+
+// whose names what counts are for.
+type whose struct {
+	kind state.Kind
+	id   string
+}
+
+// sums are counts by what they are for.
+type sums map[whose]*state.Counts
+
+// result says how a request or an attempt counts. Who was to blame is another question, which the breakers answer.
+type result uint8
+
+const (
+	failed    result = iota // everything that is not one of the others, refusals and callers' mistakes too
+	succeeded               // a whole answer that was not an error
+	left                    // the caller went away before the end: neither
+)
+
+// statusCallerLeft is what a record says of a caller who left before an answer.
+const statusCallerLeft = 499
+
+// ofRequest says how the whole request ended.
+func ofRequest(rec *proxy.Record) result {
+	switch {
+	case rec.OK():
+		return succeeded
+	case rec.Gone || rec.Status == statusCallerLeft:
+		return left
+	default:
+		return failed
+	}
+}
+
+// ofAttempt says how one attempt of the request ended. No attempt follows one that was served, so if the answer ended
+// early, it was that one's.
+func ofAttempt(rec *proxy.Record, a proxy.Attempt) result {
+	switch a.Outcome {
+	case proxy.CallerGone:
+		return left
+	case proxy.Served:
+		if rec.Cut || rec.Broken {
+			return ofRequest(rec)
+		}
+		return succeeded
+	default:
+		return failed
+	}
+}
+
+// add counts a finished request: once for all, for its client and for its model under the given name, and once for each
+// attempt for that attempt's key. Duration and tokens are the last key's. What has no name is counted only in the
+// total.
+func (s sums) add(rec *proxy.Record, model string) {
+	how := ofRequest(rec)
+	s.whole(whose{state.OfAll, ""}, how, rec)
+	if rec.Client != "" {
+		s.whole(whose{state.OfClient, rec.Client}, how, rec)
+	}
+	if model != "" {
+		s.whole(whose{state.OfModel, model}, how, rec)
+	}
+	for i, a := range rec.Attempts {
+		key := whose{state.OfKey, a.Key}
+		if i < len(rec.Attempts)-1 {
+			count(s.of(key), ofAttempt(rec, a))
+		} else {
+			s.whole(key, ofAttempt(rec, a), rec)
+		}
+	}
+}
+
+// whole counts a request with its duration and tokens.
+func (s sums) whole(w whose, how result, rec *proxy.Record) {
+	c := s.of(w)
+	count(c, how)
+	c.Observe(rec.Total)
+	c.Input += rec.Usage.Input
+	c.Cached += rec.Usage.Cached
+	c.Output += rec.Usage.Output
+	c.Reasoning += rec.Usage.Reasoning
+}
+
+func count(c *state.Counts, how result) {
+	c.Requests++
+	switch how {
+	case succeeded:
+		c.Successes++
+	case failed:
+		c.Failures++
+	}
+}
+
+func (s sums) of(w whose) *state.Counts {
+	c := s[w]
+	if c == nil {
+		c = new(state.Counts)
+		s[w] = c
+	}
+	return c
+}
+
+func (s sums) merge(usage []state.Usage) {
+	for _, u := range usage {
+		s.of(whose{u.Kind, u.ID}).Plus(u.Counts)
+	}
+}
+
+// list copies the sums, sorted by kind and id.
+func (s sums) list() []state.Usage {
+	usage := make([]state.Usage, 0, len(s))
+	for w, c := range s {
+		usage = append(usage, state.Usage{Kind: w.kind, ID: w.id, Counts: *c})
+	}
+	slices.SortFunc(usage, func(a, b state.Usage) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
+	})
+	return usage
+}
+
+// requests is the number of requests in the total.
+func (s sums) requests() int64 {
+	if c := s[whose{state.OfAll, ""}]; c != nil {
+		return c.Requests
+	}
+	return 0
+}
+
+// Estimate is what an answer that did not say so probably used, from the bytes of the request body (negative: unknown)
+// and the deltas of the answer: prompts have about three bytes to a token, and a delta carries one. The caller sets
+// Basis.
+func Estimate(bodyBytes, deltas int64) openai.Usage {
+	return openai.Usage{Input: max(bodyBytes, 0) / 3, Output: deltas}
+}
