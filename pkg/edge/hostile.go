@@ -41,8 +41,8 @@ func hostileHeader(r *http.Request) string {
 	if len(r.Header["Authorization"]) > 1 {
 		return "there may be only one Authorization header"
 	}
-	if r.URL.Host != "" && r.URL.Host != r.Host {
-		return "the request line and the Host header disagree"
+	if r.URL.Host != "" {
+		return "the request line must not name a host"
 	}
 	return ""
 }

@@ -33,6 +33,7 @@ type run struct {
 	tries     []*try
 	ambiguous int  // tries whose fate was ambiguous
 	paused    bool // the one pause for an overloaded provider was taken
+	unheard   bool // no second key could be asked, for want of budget
 }
 
 func newRun(r *Relay, call *proxy.Call, rec *proxy.Record) *run {
@@ -139,6 +140,7 @@ func (r *run) spend() bool {
 	}
 	if !r.relay.budget.take() {
 		r.relay.metrics.budgetSpent.Inc()
+		r.unheard = true
 		return false
 	}
 	return true
@@ -160,9 +162,12 @@ func (r *run) alike() bool {
 	return false
 }
 
-// blame settles what was held back: two keys that failed alike are not to blame, one alone is.
+// blame settles what was held back: two keys that failed alike are not to blame, one alone is. While the budget is spent
+// nobody is asked for a second opinion, and nobody is blamed: those requests that are still retried find the key that
+// fails, and a flood of bad requests must not.
 func (r *run) blame() {
-	withdraw := r.alike()
+	alike := r.alike()
+	withdraw := alike || r.unheard
 	for _, t := range r.tries {
 		if withdraw && !t.reported {
 			t.reported = true
@@ -171,7 +176,7 @@ func (r *run) blame() {
 		}
 		t.report()
 	}
-	if withdraw {
+	if alike {
 		r.relay.metrics.poison.Inc()
 	}
 }

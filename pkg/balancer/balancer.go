@@ -1,0 +1,176 @@
+// Package balancer answers: which key next? It knows the strategies, who rests and until when, and a circuit breaker for
+// each key. What it learns it applies here at once and tells the other replicas through the state, off the request path.
+//
+// A position of the shared cursor becomes a key without a table: the slots of a cycle, as many as the sum of the weights,
+// are visited with a stride that is coprime to their number and nearest the golden ratio of it. By the three-distance
+// theorem the visits of each key lie evenly, every cycle gives each key exactly its weight, and all replicas agree. A
+// precomputed smooth sequence would do the same, but ten thousand keys of weight up to 1000 make ten million entries for
+// every distinct pool.
+//
+// Rests are hard or soft. Keys that cool, are open, invalid or exhausted are not used. An overloaded or failing endpoint,
+// and a model that an account has no access to, only put a key last: when nothing better is left the upstream is asked
+// all the same, so that an outage of the only endpoint is told by the upstream and not made longer by us. A pool of one
+// key never rests.
+package balancer
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/state"
+)
+
+// store is what the balancer needs of the shared state.
+type store interface {
+	Advance(ctx context.Context, pool string, n int64) (int64, error)
+	Spend(ctx context.Context, subject string, charges []state.Charge) (state.Verdict, error)
+	Fail(ctx context.Context, key string, seen state.Attempts) (state.Attempts, error)
+	Rest(ctx context.Context, r state.Rest) error
+	Wake(ctx context.Context, s state.Subject) error
+	Rests(ctx context.Context) ([]state.Rest, error)
+	Claim(ctx context.Context, s state.Subject, ttl time.Duration) (bool, error)
+}
+
+// Policy says when a key trips and how long subjects rest.
+type Policy struct {
+	FailureThreshold int           // failures within state.FailureWindow, at least half of the attempts
+	OpenTimeout      time.Duration // first rest of what must prove itself afterwards; doubles
+	MaxRest          time.Duration
+}
+
+// Options are the parts and settings of a Balancer.
+type Options struct {
+	Keys     []*proxy.Key
+	Strategy string // roundrobin, random, weighted, quota or leastbusy
+	Policy   Policy
+	Store    store
+	// Confirm asks the upstream whether it accepts a key, before one is put aside for good. nil: a 401 is believed.
+	Confirm func(ctx context.Context, k *proxy.Key) proxy.Outcome
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Balancer picks keys. It may be used by many goroutines.
+type Balancer struct {
+	Options
+	strategy  strategy
+	keys      []*key // sorted by id
+	accounts  map[string]*account
+	endpoints map[string]*endpoint
+	pools     pools
+	outbox    *outbox
+	metrics   *metrics
+
+	ctx   context.Context // ends with Close
+	end   context.CancelFunc
+	tasks sync.WaitGroup
+}
+
+// key is a configured key with what is known of it.
+type key struct {
+	*proxy.Key
+	account  *account
+	endpoint *endpoint
+	rest     resting // open, invalid, or its own quota used up
+	breaker  *breaker
+	inFlight counter
+	quota    quota
+}
+
+// New makes a Balancer. Close it.
+func New(o Options) *Balancer {
+	b := &Balancer{Options: o, strategy: strategy(o.Strategy), accounts: map[string]*account{},
+		endpoints: map[string]*endpoint{}, metrics: newMetrics(o.Metrics)}
+	b.ctx, b.end = context.WithCancel(context.Background())
+	for _, k := range o.Keys {
+		known := &key{Key: k, account: b.account(k.Account), endpoint: b.endpoint(k.Endpoint), breaker: newBreaker(o.Policy)}
+		known.quota.of(k)
+		b.keys = append(b.keys, known)
+	}
+	slices.SortFunc(b.keys, func(x, y *key) int { return strings.Compare(x.ID, y.ID) })
+	b.outbox = newOutbox(o.Store, o.Log, b.metrics)
+	b.tasks.Go(func() { b.outbox.run(b.ctx) })
+	o.Metrics.MustRegister(&collector{b})
+	return b
+}
+
+// Restore loads the rests and what is left of quotas. Call it once, before the first Pick.
+func (b *Balancer) Restore(ctx context.Context) error {
+	rests, err := b.Store.Rests(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range rests {
+		b.apply(r)
+	}
+	for _, k := range b.keys {
+		if err := k.quota.read(ctx, b.Store); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends what runs in the background, after what it had to tell was told.
+func (b *Balancer) Close() {
+	b.end()
+	b.tasks.Wait()
+}
+
+// Ask says for what a key is wanted.
+type Ask struct {
+	Model string
+	Tried []*proxy.Key  // by this request; never picked again
+	Last  proxy.Outcome // of the last try; Served at first
+}
+
+// mostRefused bounds how many candidates may turn out to be taken (a quota, a probe) before Pick gives up.
+const mostRefused = 32
+
+// Pick chooses a key. The error is a *proxy.Fault that says when to come back. The Pick must be closed.
+func (b *Balancer) Pick(ctx context.Context, ask Ask) (*Pick, error) {
+	p := b.pools.of(b, ask.Model)
+	s := search{b: b, pool: p, ask: ask, now: time.Now().UnixNano()}
+	s.position = b.position(ctx, p, len(ask.Tried) > 0)
+	for range mostRefused {
+		k, soft := s.find()
+		if k == nil {
+			break
+		}
+		if pick := b.take(ctx, p, k, ask.Model, s.now); pick != nil {
+			pick.Soft = soft
+			return pick, nil
+		}
+		s.refused = append(s.refused, k)
+	}
+	return nil, b.none(p, ask)
+}
+
+// take makes the key ours: its quota, its probe if it is on probation, its breaker. nil: somebody else was faster.
+func (b *Balancer) take(ctx context.Context, p *pool, k *key, model string, now int64) *Pick {
+	pick := &Pick{Key: k.Key, Sole: p.sole, b: b, k: k, model: model}
+	if !p.sole && !pick.claim(ctx, now) {
+		return nil
+	}
+	if !k.quota.spend(ctx, b) {
+		pick.release()
+		return nil
+	}
+	if !p.sole {
+		done, err := k.breaker.allow()
+		if err != nil {
+			pick.release()
+			return nil
+		}
+		pick.done = done
+	}
+	k.inFlight.add(1)
+	return pick
+}

@@ -1,0 +1,80 @@
+package balancer
+
+import (
+	"fmt"
+	"time"
+
+	"openai-api-proxy/pkg/proxy"
+)
+
+// shortages count the keys of a pool by why they cannot be used.
+type shortages struct {
+	cooling, open, exhausted, invalid int
+	soonest                           time.Time
+}
+
+// none is the fault for a pool of which no key can be used: 429 when those that are well only cool, otherwise 503.
+func (b *Balancer) none(p *pool, ask Ask) *proxy.Fault {
+	if len(p.keys) == 0 {
+		if len(b.keys) > 0 && ask.Model != "" {
+			return &proxy.Fault{Kind: proxy.InvalidRequest, Param: "model",
+				Public: fmt.Sprintf("no key serves the model %q", clipped(ask.Model))}
+		}
+		return proxy.Faultf(proxy.NoAvailableKey, "no key is enabled")
+	}
+	s := p.shortages(ask.Model, time.Now())
+	f := &proxy.Fault{Kind: proxy.NoAvailableKey, RetryAfter: time.Second}
+	if s.cooling > 0 && s.open == 0 {
+		f.Kind = proxy.RateLimited
+	}
+	if !s.soonest.IsZero() {
+		f.RetryAfter = max(time.Until(s.soonest), time.Second)
+	}
+	f.Public = fmt.Sprintf("none of %d keys is available: %d cooling after rate limits, %d failing, %d out of credit or quota, %d not accepted",
+		len(p.keys), s.cooling, s.open, s.exhausted, s.invalid)
+	return f
+}
+
+func (p *pool) shortages(model string, now time.Time) (s shortages) {
+	for _, k := range p.keys {
+		reason, until := k.why(model, now)
+		switch reason {
+		case proxy.Cooling:
+			s.cooling++
+		case proxy.Open:
+			s.open++
+		case proxy.Exhausted:
+			s.exhausted++
+		case proxy.Invalid:
+			s.invalid++
+		}
+		if !until.IsZero() && (s.soonest.IsZero() || until.Before(s.soonest)) {
+			s.soonest = until
+		}
+	}
+	return s
+}
+
+// why is the reason for which a key cannot be used, and until when; empty when it can.
+func (k *key) why(model string, now time.Time) (proxy.Reason, time.Time) {
+	for _, r := range [2]*resting{&k.rest, &k.account.rest} {
+		if !r.ready(now.UnixNano()) {
+			rest := r.current()
+			return rest.Reason, later(rest.Until, time.Unix(0, r.claim.Load()))
+		}
+	}
+	if left, limited := k.quota.left(); limited && left == 0 {
+		return proxy.Exhausted, k.quota.balance.Load().resets
+	}
+	if until := k.account.models.until(model, proxy.Cooling); until.After(now) {
+		return proxy.Cooling, until
+	}
+	return "", time.Time{}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

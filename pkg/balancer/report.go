@@ -1,0 +1,249 @@
+package balancer
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/state"
+)
+
+// Pick is one attempt with a key.
+type Pick struct {
+	Key  *proxy.Key
+	Sole bool // of a pool of one, which never rests
+	Soft bool // used for want of a better one
+
+	b     *Balancer
+	k     *key
+	model string
+	done  func(error) // settles the breaker; nil in a pool of one
+	probe []*resting  // subjects on probation, of which this attempt is the probe
+
+	settled sync.Once
+	closed  sync.Once
+}
+
+// claim makes the attempt the probe of what is on probation: one in the whole fleet.
+func (p *Pick) claim(ctx context.Context, now int64) bool {
+	for _, s := range [2]struct {
+		r  *resting
+		of state.Subject
+	}{{&p.k.rest, p.k.subject()}, {&p.k.account.rest, p.k.account.subject()}} {
+		if !s.r.probation(now) {
+			continue
+		}
+		held := s.r.claim.Load()
+		if held > now || !s.r.claim.CompareAndSwap(held, now+int64(claimLife)) {
+			p.release()
+			return false
+		}
+		won, err := p.b.Store.Claim(ctx, s.of, claimLife)
+		if err != nil {
+			p.b.metrics.undecided.WithLabelValues("probe").Inc() // every replica probes for itself
+		} else if !won {
+			p.release()
+			return false
+		}
+		p.probe = append(p.probe, s.r)
+	}
+	return true
+}
+
+// release gives the probes back: somebody else may try at once.
+func (p *Pick) release() {
+	for _, r := range p.probe {
+		r.claim.Store(0)
+	}
+	p.probe = nil
+}
+
+func (k *key) subject() state.Subject     { return state.Subject{Scope: proxy.ByKey, ID: k.ID} }
+func (a *account) subject() state.Subject { return state.Subject{Scope: proxy.ByAccount, ID: a.id} }
+
+// Report tells how the attempt went, once: at the headers of the answer, or when there will be none.
+func (p *Pick) Report(v proxy.Verdict) {
+	p.settled.Do(func() {
+		if !p.Sole {
+			p.blame(v)
+		}
+	})
+}
+
+// Withdraw settles the attempt without blaming anybody: the request itself is at fault.
+func (p *Pick) Withdraw() {
+	p.settled.Do(func() {
+		if !p.Sole {
+			p.done(errNobody)
+			p.release()
+		}
+	})
+}
+
+// Cut tells that an answer which was reported as served broke off: one more failure of the key.
+func (p *Pick) Cut(v proxy.Verdict) {
+	if p.Sole {
+		return
+	}
+	if done, err := p.k.breaker.allow(); err == nil {
+		done(errFailed)
+		p.failed(v)
+	}
+}
+
+// Close ends the attempt. One that was not reported blames nobody.
+func (p *Pick) Close() {
+	p.Withdraw()
+	p.closed.Do(func() { p.k.inFlight.add(-1) })
+}
+
+// blame does what the row of the outcome says.
+func (p *Pick) blame(v proxy.Verdict) {
+	b, k, row := p.b, p.k, v.Outcome.Row()
+	switch {
+	case row.Failure && row.Rests == proxy.ByKey && k.endpoint.toBlame(k.account.id, v, time.Now()):
+		p.done(errNobody)
+		p.release()
+		b.endpointFailed(k.endpoint, v)
+	case row.Failure && row.Rests == proxy.ByKey:
+		p.done(errFailed)
+		p.failed(v)
+	case row.Failure:
+		p.done(errNobody)
+		p.release()
+		b.endpointFailed(k.endpoint, v)
+	default:
+		p.answered(v)
+	}
+}
+
+// failed follows a failure that counted in the breaker.
+func (p *Pick) failed(v proxy.Verdict) {
+	b, k := p.b, p.k
+	if k.breaker.justTripped() {
+		b.put(k.subject(), proxy.Open, v)
+		return
+	}
+	p.release()
+	b.outbox.fail(k.ID, k.breaker.since(), func(sums state.Attempts) {
+		if b.Policy.trips(sums.Attempts, sums.Failures) {
+			k.breaker.trip()
+			b.put(k.subject(), proxy.Open, v)
+		}
+	})
+}
+
+// answered follows an attempt that proves that key and endpoint work, whatever was answered.
+func (p *Pick) answered(v proxy.Verdict) {
+	b, k := p.b, p.k
+	if v.Outcome == proxy.CallerGone {
+		p.done(errNobody)
+		p.release()
+		return
+	}
+	p.done(nil)
+	k.endpoint.answered(k.account.id, time.Now())
+	p.recover(v)
+	switch row := v.Outcome.Row(); row.Rests {
+	case proxy.ByKey: // 401
+		b.rejected(k, v)
+	case proxy.ByAccount:
+		b.put(k.account.subject(), row.Reason, v)
+	case proxy.ByModel:
+		b.put(state.Subject{Scope: proxy.ByModel, ID: k.account.id, Model: p.model}, row.Reason, v)
+	case proxy.ByEndpointMdl:
+		b.put(state.Subject{Scope: proxy.ByEndpointMdl, ID: k.Endpoint, Model: p.model}, row.Reason, v)
+	default:
+		b.served(k, p.model)
+	}
+}
+
+// recover wakes what this attempt proved to be well: everything on probation, but for what the answer is about itself.
+func (p *Pick) recover(v proxy.Verdict) {
+	for _, r := range p.probe {
+		rest := r.current()
+		same := rest.Reason == v.Outcome.Row().Reason && rest.Scope == v.Outcome.Row().Rests
+		if !same && r.clear() {
+			p.b.Log.Info("back", "scope", rest.Scope, "subject", rest.ID, "reason", rest.Reason)
+			p.b.outbox.wake(rest.Subject)
+		}
+	}
+	p.probe = nil
+}
+
+// served forgets what rested for the model before.
+func (b *Balancer) served(k *key, model string) {
+	if k.account.models.any() && k.account.models.clear(model) {
+		b.outbox.wake(state.Subject{Scope: proxy.ByModel, ID: k.account.id, Model: model})
+	}
+	if k.endpoint.models.any() && k.endpoint.models.clear(model) {
+		b.outbox.wake(state.Subject{Scope: proxy.ByEndpointMdl, ID: k.Endpoint, Model: model})
+	}
+	if k.endpoint.rest.until.Load() != 0 && k.endpoint.rest.clear() {
+		b.outbox.wake(state.Subject{Scope: proxy.ByEndpoint, ID: k.Endpoint})
+	}
+}
+
+// asideWhile is how long a key that was rejected is put aside while the upstream is asked again.
+const asideWhile = 10 * time.Second
+
+// rejected puts a key aside that the upstream did not accept, and for longer once the upstream confirmed it. The last
+// usable key stays: if all of them are refused, the fault may be ours.
+func (b *Balancer) rejected(k *key, v proxy.Verdict) {
+	if b.lastUsable(k) {
+		return
+	}
+	if b.Confirm == nil {
+		b.put(k.subject(), proxy.Invalid, v)
+		return
+	}
+	now := time.Now()
+	repeat := k.rest.next(now)
+	aside := state.Rest{Subject: k.subject(), Reason: proxy.Invalid, Since: now, Until: now.Add(asideWhile), Repeat: repeat}
+	if !k.rest.set(aside) || b.ctx.Err() != nil {
+		return // somebody asks already
+	}
+	b.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(b.ctx, asideWhile)
+		defer cancel()
+		if b.Confirm(ctx, k.Key) == proxy.KeyRejected && !b.lastUsable(k) {
+			rest := aside
+			rest.Until = time.Now().Add(b.length(v, repeat))
+			k.rest.clear() // or the later end would be kept
+			k.rest.set(rest)
+			b.announce(rest)
+			b.outbox.rest(rest)
+			return
+		}
+		k.rest.clear()
+	})
+}
+
+// lastUsable reports whether no other enabled key could be used now.
+func (b *Balancer) lastUsable(k *key) bool {
+	now := time.Now()
+	for _, other := range b.keys {
+		if other != k && other.Enabled && (other.Expires.IsZero() || now.Before(other.Expires)) &&
+			other.grade("", now.UnixNano()) != unusable {
+			return false
+		}
+	}
+	return true
+}
+
+// keyOf finds a key by its id; nil when it is not configured.
+func (b *Balancer) keyOf(id string) *key {
+	lo, hi := 0, len(b.keys)
+	for lo < hi {
+		if mid := (lo + hi) / 2; b.keys[mid].ID < id {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo < len(b.keys) && b.keys[lo].ID == id {
+		return b.keys[lo]
+	}
+	return nil
+}

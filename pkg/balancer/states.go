@@ -1,0 +1,67 @@
+package balancer
+
+import (
+	"time"
+
+	"openai-api-proxy/pkg/proxy"
+)
+
+// States of a key beside the reasons for which it rests.
+const (
+	Active   = "active"
+	HalfOpen = "half-open" // its rest is over, one request will prove whether it is well
+	Disabled = "disabled"
+)
+
+// KeyState is how a key is now.
+type KeyState struct {
+	Key         *proxy.Key
+	State       string    // Active, HalfOpen, Disabled or a proxy.Reason
+	Since       time.Time // zero: always
+	Until       time.Time // zero: not said
+	InFlight    int64
+	QuotaLimit  int64 // of the quota nearest to its end; 0: none
+	QuotaUsed   int64
+	QuotaResets time.Time // zero: never
+}
+
+// States tells of every key, sorted by id. A key is cooling when any model of its account is.
+func (b *Balancer) States() []KeyState {
+	now := time.Now()
+	all := make([]KeyState, len(b.keys))
+	for i, k := range b.keys {
+		all[i] = k.state(now)
+	}
+	return all
+}
+
+func (k *key) state(now time.Time) KeyState {
+	s := KeyState{Key: k.Key, State: Active, InFlight: k.inFlight.value()}
+	if held := k.quota.balance.Load(); held != nil {
+		left, _ := k.quota.left()
+		s.QuotaLimit, s.QuotaUsed, s.QuotaResets = held.limit, held.limit-left, held.resets
+	}
+	if !k.Enabled || !k.Expires.IsZero() && !now.Before(k.Expires) {
+		s.State = Disabled
+		return s
+	}
+	for _, r := range [2]*resting{&k.rest, &k.account.rest} {
+		if r.until.Load() == 0 {
+			continue
+		}
+		rest := r.current()
+		s.State, s.Since, s.Until = string(rest.Reason), rest.Since, rest.Until
+		if r.probation(now.UnixNano()) {
+			s.State = HalfOpen
+		}
+		return s
+	}
+	if left, limited := k.quota.left(); limited && left == 0 {
+		s.State, s.Until = string(proxy.Exhausted), s.QuotaResets
+		return s
+	}
+	if rest, cooling := k.account.models.longest(proxy.Cooling, now); cooling {
+		s.State, s.Since, s.Until = string(rest.Reason), rest.Since, rest.Until
+	}
+	return s
+}

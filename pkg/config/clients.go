@@ -1,0 +1,43 @@
+package config
+
+import "openai-api-proxy/pkg/proxy"
+
+// mostRate bounds rpm and burst: stores keep the time between two requests in whole microseconds.
+const mostRate = 10_000_000
+
+// clients reads the clients of both sources, the file first. It comes after keys, which no token may be.
+func (l *loader) clients(root *fields) {
+	upstream := map[proxy.Secret]bool{}
+	for _, k := range l.cfg.Keys {
+		upstream[k.Secret] = true
+	}
+	all := entries(root.array("clients"), client)
+	all = append(all, entries(l.array("CLIENT_TOKENS"), client)...)
+	for _, e := range merge(&l.notes, "token", all) {
+		if upstream[e.secret] {
+			l.wrong(e.at, "has an upstream key as token: callers must not hold one; make a token with `openssl rand -hex 16`")
+		}
+		l.cfg.Clients = append(l.cfg.Clients, e.is)
+	}
+}
+
+// client reads one client. Without its token it cannot be compared with others, and is not ok.
+func client(f *fields) (e entry[Client], ok bool) {
+	var c Client
+	c.Token, ok = need(f, "token", bearer)
+	if n := len(c.Token.Reveal()); ok && n < goodToken {
+		f.warn(f.at, "its token has %d characters, which a patient stranger might guess; 32 are better", n)
+	}
+	c.ID = identify(f, "client-", c.Token)
+	c.RPM = f.whole("rpm", 0, 1, mostRate)
+	c.Burst = f.whole("burst", c.RPM, 1, mostRate)
+	if c.Burst != 0 && !f.has("rpm") {
+		f.wrong(f.at, "has a burst but no rpm, so nothing would be limited")
+	}
+	c.Models = some(f, "models", headerText)
+	c.IPs = some(f, "ips", prefix)
+	c.Enabled = f.flag("enabled", true)
+	c.Expires, _ = get(f, "expires", expiry)
+	f.end(pendingClientFields)
+	return entry[Client]{c, c.ID, c.Token, f.at}, ok
+}

@@ -1,0 +1,226 @@
+// Package config holds the one settings tree of the proxy and reads it from the environment and a file.
+//
+// Both are read whole before anything is judged, and every mistake is reported at once, with its place: an operator
+// mends a configuration in one go, not in as many as it has mistakes. What is not understood is a mistake, and so is
+// what is understood but not enforced yet (pending.go): a limit that is accepted is enforced.
+//
+// No mistake and no warning repeats a text that was set. A key pasted into the wrong field would otherwise end up in a
+// log.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"openai-api-proxy/pkg/proxy"
+)
+
+// What StreamUsage may be.
+const (
+	InjectUsage  = "inject"
+	ObserveUsage = "observe"
+)
+
+// strategies are what Strategy may be; package balancer carries them out.
+var strategies = []string{"roundrobin", "random", "weighted", "quota", "leastbusy"}
+
+// Config is everything that can be set. Load makes it; nobody changes it afterwards.
+type Config struct {
+	// Listen is the host:port for callers, from LISTEN_ADDR, or from PORT on all addresses. Default ":10000". Port 0 is
+	// any free one. Behind a load balancer bind what it reaches; a loopback address there looks like a dead instance.
+	Listen string
+	// AdminAddr is a listener of its own for the management API and the metrics, from ADMIN_ADDR. Unset: they share
+	// Listen. Metrics need no token there unless MetricsToken is set, so keep it off public networks.
+	AdminAddr string
+	// AdminToken opens the management API, at least 16 characters. Unset, it is made and kept in DataDir; without a
+	// DataDir the management API stays closed. It is not a caller's token and must not be one.
+	AdminToken proxy.Secret
+	// MetricsToken opens the metrics only, for a scraper that should not hold AdminToken. Unset: only AdminToken does.
+	MetricsToken proxy.Secret
+
+	// BaseURL is the upstream origin, without the /v1, of keys that name none: OPENAI_BASE_URL. Default
+	// https://api.openai.com. Plain http to a public host sends the keys readable over the network: a warning.
+	BaseURL string
+	// Keys are the upstream keys of all sources, sorted by id, at least one. The same key once, the file's entry before
+	// that of OPENAI_API_KEYS before OPENAI_API_KEY; an id always names one key.
+	Keys []*proxy.Key
+	// Strategy picks the next key: roundrobin (ignores weights), random, weighted, quota or leastbusy. Default
+	// roundrobin.
+	Strategy string
+	// Failover says how hard a request is tried and how long a key rests.
+	Failover Failover
+
+	// Clients are who may call, sorted by id. None: every enabled key is a caller's token too (the v1 way). The first
+	// client ends that, so configure all callers at once.
+	Clients []Client
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed. Default none. A range that callers can send
+	// from lets them choose their address, and so pass the ips of a client.
+	TrustedProxies []netip.Prefix
+	// CORSOrigins are the origins whose browser pages may call, or "*". Default "*". Credentials are never allowed, so
+	// cookies open nothing; a token in a page is the page's own risk.
+	CORSOrigins []string
+	// Operations opens operations that the proxy does not know, and closes known ones.
+	Operations Operations
+
+	// StreamUsage is InjectUsage, which asks the upstream for usage on streams and hides it from callers who did not, or
+	// ObserveUsage, which leaves the body alone and estimates what is not said. Default InjectUsage.
+	StreamUsage string
+	// Limits bound what a request may hold in memory.
+	Limits Limits
+	// MaxBodyBytes is the largest request body, from MAX_BODY_BYTES. Default 512 MiB. It costs no memory beyond
+	// Limits.ReplayBytes; too small refuses uploads with 413.
+	MaxBodyBytes int64
+	// StreamIdleTimeout is the silence after which a stream counts as dead, from STREAM_IDLE_TIMEOUT. Default 5m. Too
+	// short cuts models that think for long before they answer.
+	StreamIdleTimeout time.Duration
+	// DrainTimeout is how long streams may run on after a stop signal, from DRAIN_TIMEOUT. Default 30s. Keep it under the
+	// pod's terminationGracePeriodSeconds, or they are cut off unsettled.
+	DrainTimeout time.Duration
+
+	// DataDir keeps embedded state, counters and the made admin token, from DATA_DIR. Default "data". Empty: memory only,
+	// and a restart forgets all of it. Two processes cannot share one.
+	DataDir string
+	// RedisURL names the shared state of several replicas, from REDIS_URL. Unset: embedded state, one instance.
+	RedisURL proxy.Secret
+	// RedisPrefix is the first part of every Redis key, from REDIS_PREFIX. Default "oap". Replicas of one fleet must
+	// agree on it; two fleets on one Redis must not.
+	RedisPrefix string
+	// RequireRedis refuses to start without RedisURL, from REQUIRE_REDIS. Default false. Set it wherever there is more
+	// than one replica, or a lost variable turns each into its own world.
+	RequireRedis bool
+	// EncryptionKeys are 32 bytes in base64 each, from ENCRYPTION_KEY: the first encrypts, all decrypt. Dropping one
+	// that still encrypts something loses it.
+	EncryptionKeys []proxy.Secret
+
+	// LogLevel is the least level that is logged, from LOG_LEVEL. Default info.
+	LogLevel slog.Level
+	// LogFormat is "json", "text", or "": text on a terminal, json elsewhere, which the caller finds out. From LOG_FORMAT.
+	LogFormat string
+
+	// File is the path of the configuration file that was read, "" if there was none.
+	File string
+	// Warnings are settings that work but probably not as meant, each with its place, in the order they were found.
+	Warnings []string
+
+	fingerprint string
+}
+
+// Failover is how hard a request is tried and how long a key rests. In the file all durations are milliseconds.
+type Failover struct {
+	// MaxRetries is how many attempts may follow ones that the upstream might have carried out, 0 to 10. Default 3.
+	// Attempts that were certainly not carried out are not counted, only bound by Deadline.
+	MaxRetries int
+	// RetryDelay is the base of a jittered pause before a second try on the same account, never before another key.
+	// Default 1s.
+	RetryDelay time.Duration
+	// FailureThreshold failures within 30 s, at least half of the key's attempts in that time, trip it. Default 5. With 1
+	// any single failure takes a key out.
+	FailureThreshold int
+	// OpenTimeout is the first rest of a key that tripped; it doubles up to MaxRest. Default 30s.
+	OpenTimeout time.Duration
+	// MaxRest bounds every rest, also those an upstream asks for. Default 10m. Not below OpenTimeout.
+	MaxRest time.Duration
+	// Deadline is the time from the start of a request to the start of its last attempt. Default 1m. It does not cut an
+	// attempt that runs.
+	Deadline time.Duration
+	// HeaderTimeout bounds the wait for the headers of an answer. Default 10m, since reasoning models that do not stream
+	// say nothing until they are done.
+	HeaderTimeout time.Duration
+}
+
+// Limits bound memory.
+type Limits struct {
+	// ReplayBytes is the largest request body that is held for another attempt, up to 256 MiB, which is what all requests
+	// together may hold. Default 16 MiB. A longer body is sent once, so its request has no failover.
+	ReplayBytes int64
+}
+
+// Operations names operations as "METHOD /v1/path", the path with {slots}: "GET /v1/things/{id}". Only that shape is
+// checked here; what exists is known to package openai.
+type Operations struct {
+	Allow []string // opened although unknown, or refused by default
+	Deny  []string // closed although known; wins over Allow
+}
+
+// Client is a caller with its token.
+type Client struct {
+	proxy.Client
+	Token proxy.Secret
+}
+
+// Load reads the configuration. Its error is a Mistakes with all mistakes, and then there is no Config.
+func Load(src Source) (*Config, error) {
+	l := &loader{src: src, cfg: defaults()}
+	l.environment(variables)
+	root := l.file()
+	l.settings(root)
+	l.keys(root)
+	l.clients(root)
+	root.end(nil)
+	l.agree()
+	if len(l.mistakes) > 0 {
+		l.mistakes.sort()
+		return nil, l.mistakes
+	}
+	l.cfg.Warnings = l.warnings
+	l.cfg.fingerprint = l.cfg.hash()
+	return l.cfg, nil
+}
+
+// defaults are those of the file; the environment's are in its table.
+func defaults() *Config {
+	return &Config{
+		Strategy: "roundrobin",
+		Failover: Failover{MaxRetries: 3, RetryDelay: time.Second, FailureThreshold: 5, OpenTimeout: 30 * time.Second,
+			MaxRest: 10 * time.Minute, Deadline: time.Minute, HeaderTimeout: 10 * time.Minute},
+		StreamUsage: InjectUsage,
+		Limits:      Limits{ReplayBytes: 16 << 20},
+	}
+}
+
+// loader is a Config in the making.
+type loader struct {
+	src Source
+	cfg *Config
+	notes
+	unread bool // there is a file, but it could not be read: nobody knows what is missing
+}
+
+// agree checks what two settings must agree on.
+func (l *loader) agree() {
+	c := l.cfg
+	if c.AdminAddr != "" && c.AdminAddr == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		l.wrong(variableAt("ADMIN_ADDR"), "is the address that callers use; choose another port")
+	}
+	if !c.AdminToken.IsZero() && c.AdminToken == c.MetricsToken {
+		l.wrong(variableAt("METRICS_TOKEN"), "is ADMIN_TOKEN: whoever scrapes would be an operator; choose another")
+	}
+	if slices.ContainsFunc(c.Keys, func(k *proxy.Key) bool { return k.Secret == c.AdminToken }) {
+		l.wrong(variableAt("ADMIN_TOKEN"), "is an upstream key, which callers may hold; choose another")
+	}
+	if slices.ContainsFunc(c.Clients, func(client Client) bool { return client.Token == c.AdminToken }) {
+		l.wrong(variableAt("ADMIN_TOKEN"), "is a client's token: that client would be an operator; choose another")
+	}
+	l.doubt()
+}
+
+// doubt warns of what works, but probably not as meant.
+func (l *loader) doubt() {
+	c := l.cfg
+	if exposed(c.BaseURL) {
+		l.warn(variableAt("OPENAI_BASE_URL"), notEncrypted)
+	}
+	if !c.MetricsToken.IsZero() && len(c.MetricsToken.Reveal()) < leastToken {
+		l.warn(variableAt("METRICS_TOKEN"), "is short enough to be guessed; make one with `openssl rand -hex 16`")
+	}
+	if len(c.Keys) > 0 && !slices.ContainsFunc(c.Keys, func(k *proxy.Key) bool { return k.Enabled }) {
+		l.warnings = append(l.warnings, "every key is disabled, so every request will fail")
+	}
+	weighs := func(k *proxy.Key) bool { return k.Weight != 1 }
+	if c.Strategy == "roundrobin" && slices.ContainsFunc(c.Keys, weighs) {
+		l.warnings = append(l.warnings, "strategy roundrobin ignores the weights of the keys; weighted or random use them")
+	}
+}

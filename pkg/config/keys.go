@@ -1,0 +1,115 @@
+package config
+
+import "openai-api-proxy/pkg/proxy"
+
+const (
+	mostWeight = 1000
+	mostCount  = 1<<53 - 1 // what every store counts exactly
+)
+
+// keys reads the keys of all sources, those that win first.
+func (l *loader) keys(root *fields) {
+	before := len(l.mistakes)
+	reader := func(source string) func(*fields) (entry[*proxy.Key], bool) {
+		return func(f *fields) (entry[*proxy.Key], bool) { return l.key(f, source) }
+	}
+	all := entries(root.array("keys"), reader("file"))
+	all = append(all, entries(l.array("OPENAI_API_KEYS"), reader("environment"))...)
+	all = append(all, l.singleKey()...)
+	if len(all) == 0 && len(l.mistakes) == before && !l.unread {
+		l.wrong(variableAt("OPENAI_API_KEY"),
+			"there is no upstream key: set OPENAI_API_KEY, OPENAI_API_KEYS, or keys in the file that CONFIG_FILE names")
+	}
+	for _, e := range merge(&l.notes, "key", all) {
+		l.cfg.Keys = append(l.cfg.Keys, e.is)
+	}
+}
+
+// singleKey is OPENAI_API_KEY, a key with nothing but defaults.
+func (l *loader) singleKey() []entry[*proxy.Key] {
+	text, at, set := l.lookup("OPENAI_API_KEY")
+	if !set {
+		return nil
+	}
+	s, err := secret(text)
+	if err != nil {
+		l.wrong(at, "%v", err)
+		return nil
+	}
+	id := "key-" + s.Fingerprint()
+	k := &proxy.Key{ID: id, Account: id, Secret: s, Endpoint: l.cfg.BaseURL, Weight: 1, Enabled: true,
+		Source: "environment"}
+	return []entry[*proxy.Key]{{k, id, s, at}}
+}
+
+// key reads one key. Without its secret it cannot be compared with others, and is not ok.
+func (l *loader) key(f *fields, source string) (e entry[*proxy.Key], ok bool) {
+	k := &proxy.Key{Source: source}
+	k.Secret, ok = need(f, "key", secret)
+	k.ID = identify(f, "key-", k.Secret)
+	k.Account = k.ID
+	if account, set := get(f, "account", identifier); set {
+		k.Account = account
+	}
+	k.Endpoint = l.cfg.BaseURL
+	if base, set := get(f, "baseUrl", baseURL); set {
+		k.Endpoint = base
+		if exposed(base) {
+			l.warn(f.at, "baseUrl "+notEncrypted)
+		}
+	}
+	k.Organization, _ = get(f, "organization", headerText)
+	k.Project, _ = get(f, "project", headerText)
+	k.Weight = f.whole("weight", 1, 1, mostWeight)
+	k.Models = some(f, "models", headerText)
+	k.Quota = quotas(f)
+	k.Enabled = f.flag("enabled", true)
+	k.Expires, _ = get(f, "expires", expiry)
+	k.Note, _ = get(f, "note", anyText)
+	f.end(pendingKeyFields)
+	return entry[*proxy.Key]{k, k.ID, k.Secret, f.at}, ok
+}
+
+// quotas reads a key's quota: a number of requests per day, an object, or a list of objects.
+func quotas(f *fields) []proxy.Quota {
+	s, set := f.take("quota")
+	switch {
+	case !set:
+		return nil
+	case s.kind == isNumber:
+		n, _ := s.whole(1, mostCount)
+		return []proxy.Quota{{Requests: n, Period: proxy.Day}}
+	case s.kind == isObject:
+		return quotaList([]spot{s})
+	case s.kind == isList:
+		return quotaList(s.list())
+	default:
+		s.wrong(s.at, "must be a number of requests per day, or {requests, period}, or a list of those")
+		return nil
+	}
+}
+
+var period = oneOf(string(proxy.Minute), string(proxy.Hour), string(proxy.Day), string(proxy.Month),
+	string(proxy.Total))
+
+func quotaList(items []spot) (all []proxy.Quota) {
+	seen := map[string]bool{}
+	for _, item := range items {
+		f, ok := item.object()
+		if !ok {
+			continue
+		}
+		name, _ := need(f, "period", period)
+		if seen[name] && name != "" {
+			f.wrong(f.at, "there is a quota for this period already")
+		}
+		seen[name] = true
+		n := f.whole("requests", 0, 1, mostCount)
+		if len(f.in.fields) == 1 && n == 0 { // else the other field is a mistake in its place
+			f.wrong(f.at, "needs the field %q", "requests")
+		}
+		f.end(pendingQuotaFields)
+		all = append(all, proxy.Quota{Requests: n, Period: proxy.Period(name)})
+	}
+	return all
+}

@@ -1,0 +1,149 @@
+// Package memstate is the state of a single instance: in memory, with a file behind it. What is answered comes from
+// memory; the file is written once a second, and at once only where a crash could otherwise let somebody spend more than
+// a quota. ../README.md says what a crash loses.
+package memstate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"openai-api-proxy/pkg/state"
+)
+
+// flushEvery is how often changes are written, and so what a crash may lose of what is not a quota.
+const flushEvery = time.Second
+
+// Store is a state.Store. Its methods do not fail but for a quota that could not be written.
+type Store struct {
+	now  func() time.Time
+	file *file // nil: memory only
+
+	cursors cursors
+	limits  limits
+	rests   rests
+	claims  claims
+	seen    seen
+	usage   usage
+
+	end  chan struct{}
+	done chan struct{} // closed when the flusher has ended
+	once sync.Once
+	err  error // of Close
+}
+
+var _ state.Store = (*Store)(nil)
+
+// Option changes how a Store works.
+type Option func(*Store)
+
+// WithClock replaces time.Now.
+func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = now } }
+
+// New is a Store that forgets everything at the end.
+func New(opts ...Option) *Store {
+	s := &Store{now: time.Now, end: make(chan struct{}), done: make(chan struct{})}
+	for _, o := range opts {
+		o(s)
+	}
+	s.cursors.at = map[string]int64{}
+	s.limits.subjects = map[string]*limit{}
+	s.rests.all = map[state.Subject]state.Rest{}
+	s.claims.until = map[state.Subject]time.Time{}
+	s.seen.keys = map[string]*window{}
+	s.usage.all = map[usageName]*state.Counts{}
+	s.usage.since = s.now()
+	return s
+}
+
+// Open is a Store with its file in dir, which is made if need be. ErrInUse means that another process has it.
+func Open(dir string, opts ...Option) (*Store, error) {
+	s := New(opts...)
+	f, err := openFile(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.load(s); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the state in %s: %w", dir, err), f.close())
+	}
+	s.file = f
+	go s.flusher()
+	return s, nil
+}
+
+// flusher writes what changed, until Close.
+func (s *Store) flusher() {
+	defer close(s.done)
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			// What could not be written stays marked and is tried again; Close tells of a failure that lasts.
+			_ = s.flush(false)
+			s.limits.prune(s.now())
+			s.seen.prune(s.now())
+		case <-s.end:
+			return
+		}
+	}
+}
+
+// Close writes everything and gives the file up. The second call does nothing.
+func (s *Store) Close() error {
+	s.once.Do(func() {
+		if s.file == nil {
+			return
+		}
+		close(s.end)
+		<-s.done
+		s.err = errors.Join(s.flush(true), s.file.close())
+	})
+	return s.err
+}
+
+// cursors are the positions of the pools.
+type cursors struct {
+	mu    sync.Mutex // guards both
+	at    map[string]int64
+	dirty map[string]bool
+}
+
+// Advance never fails.
+func (s *Store) Advance(_ context.Context, pool string, n int64) (int64, error) {
+	c := &s.cursors
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := c.at[pool]
+	c.at[pool] = first + n
+	if c.dirty == nil {
+		c.dirty = map[string]bool{}
+	}
+	c.dirty[pool] = true
+	return first, nil
+}
+
+// claims are who probes what.
+type claims struct {
+	mu    sync.Mutex // guards until
+	until map[state.Subject]time.Time
+}
+
+// Claim never fails.
+func (s *Store) Claim(_ context.Context, subject state.Subject, ttl time.Duration) (bool, error) {
+	c, now := &s.claims, s.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Before(c.until[subject]) {
+		return false, nil
+	}
+	for old, until := range c.until {
+		if !now.Before(until) {
+			delete(c.until, old)
+		}
+	}
+	c.until[subject] = now.Add(ttl)
+	return true, nil
+}

@@ -1,0 +1,101 @@
+package redisstate
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/sony/gobreaker/v2"
+)
+
+// guard is the circuit breaker in front of Redis: after a few failures calls fail at once, so that an outage costs
+// requests nothing, until one call a second finds Redis back.
+type guard struct {
+	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
+	since   atomic.Int64 // unix ns of the first failure of the present outage; 0: none
+}
+
+const (
+	// guardTrips is how many calls in a row must fail.
+	guardTrips = 3
+	// guardRest is the time between two tries of a Redis that is away.
+	guardRest = 500 * time.Millisecond
+)
+
+func newGuard() *guard {
+	return &guard{breaker: gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Name: "redis", MaxRequests: 1, Timeout: guardRest,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= guardTrips },
+		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) },
+	})}
+}
+
+// around runs one command or pipeline.
+func (g *guard) around(call func() error) error {
+	done, err := g.breaker.Allow()
+	if err != nil {
+		return err
+	}
+	err = call()
+	if alive(err) {
+		g.since.Store(0)
+		done(nil)
+		return err
+	}
+	if !errors.Is(err, context.Canceled) {
+		g.since.CompareAndSwap(0, time.Now().UnixNano())
+	}
+	done(err)
+	return err
+}
+
+// alive reports whether an error still proves that Redis works: a nil reply, or a refusal of what was asked. A server
+// that may not write now, or not yet, is as good as none.
+func alive(err error) bool {
+	if err == nil || errors.Is(err, redis.Nil) {
+		return true
+	}
+	var refused redis.Error
+	if !errors.As(err, &refused) {
+		return false
+	}
+	for _, away := range []string{"READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "OOM", "MISCONF", "NOREPLICAS", "BUSY"} {
+		if strings.HasPrefix(refused.Error(), away) {
+			return false
+		}
+	}
+	return true
+}
+
+// DialHook, ProcessHook and ProcessPipelineHook make guard a redis.Hook.
+func (g *guard) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+func (g *guard) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := g.around(func() error { return next(ctx, cmd) })
+		if err != nil && cmd.Err() == nil {
+			cmd.SetErr(err)
+		}
+		return err
+	}
+}
+
+func (g *guard) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := g.around(func() error { return next(ctx, cmds) })
+		if err != nil {
+			for _, cmd := range cmds {
+				if cmd.Err() == nil {
+					cmd.SetErr(err)
+				}
+			}
+		}
+		return err
+	}
+}

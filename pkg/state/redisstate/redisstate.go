@@ -1,0 +1,298 @@
+// Package redisstate is the shared state in Redis: what makes several replicas act as one. Redis time is the only time;
+// every script touches one hash tag, checks types before it writes, and is safe to run twice. Every call is bounded, and
+// fails at once while Redis is away; see guard.
+//
+// ../README.md lists every key, its bound and its script.
+package redisstate
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/state"
+)
+
+// formatVersion is the version of the layout in keys.go. A newer one is not touched.
+const formatVersion = 1
+
+const (
+	cursorLife = 30 * 24 * time.Hour
+	// limitsLife is the least time that a subject's limits are kept after their last use.
+	limitsLife  = 10 * time.Minute
+	bucketWidth = 3 * time.Second
+	mostRests   = 100_000
+)
+
+var (
+	//go:embed spend.lua
+	spendSource string
+	//go:embed rest.lua
+	restSource string
+	//go:embed wake.lua
+	wakeSource string
+	//go:embed fail.lua
+	failSource string
+	//go:embed count.lua
+	countSource string
+)
+
+// Store is a state.Store in Redis.
+type Store struct {
+	keys keys
+	hot  redis.UniversalClient
+	slow redis.UniversalClient
+	log  *slog.Logger
+
+	hotGuard, slowGuard *guard
+
+	spend, rest, wake, fail, count *redis.Script
+
+	epoch string     // of this replica; numbers its batches
+	batch sync.Mutex // held while a batch is sent, so that they arrive in order
+	sent  int64      // batches that Redis has taken in; guarded by batch
+}
+
+var _ state.Store = (*Store)(nil)
+
+// Open prepares the clients. It does not wait for Redis: see Ping.
+func Open(rawURL, prefix string, log *slog.Logger) (*Store, error) {
+	hot, slow, err := connect(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{keys: keys{prefix}, hot: hot, slow: slow, log: log, hotGuard: newGuard(), slowGuard: newGuard(),
+		spend: redis.NewScript(spendSource), rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
+		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), epoch: rand.Text()}
+	hot.AddHook(s.hotGuard)
+	slow.AddHook(s.slowGuard)
+	return s, nil
+}
+
+// Close gives up the connections.
+func (s *Store) Close() error {
+	err := s.hot.Close()
+	if err2 := s.slow.Close(); err == nil {
+		err = err2
+	}
+	return err
+}
+
+// Ping reports whether Redis answers and its layout is one that this version understands.
+func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := within(ctx, slowTimeout)
+	defer cancel()
+	// Nobody may lower the number: SETNX keeps what is there.
+	if err := s.slow.SetNX(ctx, s.keys.format(), formatVersion, 0).Err(); err != nil {
+		return unavailable(err)
+	}
+	found, err := s.slow.Get(ctx, s.keys.format()).Int()
+	if err != nil {
+		return unavailable(err)
+	}
+	if found > formatVersion {
+		return fmt.Errorf("the state in Redis has format %d, this version knows %d: it was written by a newer version", found, formatVersion)
+	}
+	return nil
+}
+
+// DegradedSince is when Redis stopped answering; the zero time while it answers.
+func (s *Store) DegradedSince() time.Time {
+	at := s.hotGuard.since.Load()
+	if other := s.slowGuard.since.Load(); at == 0 || other != 0 && other < at {
+		at = other
+	}
+	if at == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, at)
+}
+
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", state.ErrUnavailable, err)
+}
+
+// Advance is an INCRBY and an EXPIRE in one round trip.
+func (s *Store) Advance(ctx context.Context, pool string, n int64) (int64, error) {
+	ctx, cancel := within(ctx, hotTimeout)
+	defer cancel()
+	var end *redis.IntCmd
+	_, err := s.hot.Pipelined(ctx, func(p redis.Pipeliner) error {
+		end = p.IncrBy(ctx, s.keys.cursor(pool), n)
+		p.Expire(ctx, s.keys.cursor(pool), cursorLife)
+		return nil
+	})
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	return end.Val() - n, nil
+}
+
+// Spend runs spend.lua. It is not repeated after an answer that was lost: the charge may then have been taken for a
+// request that was decided without Redis, which errs on the side of the limit.
+func (s *Store) Spend(ctx context.Context, subject string, charges []state.Charge) (state.Verdict, error) {
+	ctx, cancel := within(ctx, hotTimeout)
+	defer cancel()
+	args, life := make([]any, 1, 1+6*len(charges)), limitsLife
+	now := time.Now()
+	for _, c := range charges {
+		args = append(args, c.Limit, c.Cost)
+		if c.Rate.Count > 0 {
+			interval := c.Rate.Per.Microseconds() / c.Rate.Count
+			args = append(args, "rate", interval, interval*c.Rate.Burst, 0)
+			life = max(life, time.Duration(interval*c.Rate.Burst)*time.Microsecond)
+			continue
+		}
+		from, to := c.Quota.Period.Start(now), c.Quota.Period.End(now)
+		args = append(args, "quota", c.Quota.Limit, unix(from), unix(to))
+		life = max(life, lifeOf(to, now))
+	}
+	args[0] = life.Milliseconds()
+	reply, err := s.spend.Run(ctx, s.hot, []string{s.keys.limits(subject)}, args...).Int64Slice()
+	if err != nil {
+		return state.Verdict{}, unavailable(err)
+	}
+	return verdict(reply, charges), nil
+}
+
+// lifeOf is how long a quota must be remembered: to the end of its period and a day more; one that never ends, ten years.
+func lifeOf(to, now time.Time) time.Duration {
+	if to.IsZero() {
+		return 10 * 366 * 24 * time.Hour
+	}
+	return to.Sub(now) + 24*time.Hour
+}
+
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+func verdict(reply []int64, charges []state.Charge) state.Verdict {
+	v := state.Verdict{OK: reply[0] == 0, RetryAfter: span(reply[1]), Balances: make([]state.Balance, len(charges))}
+	if !v.OK {
+		v.Refused = charges[reply[0]-1].Limit
+	}
+	for i, c := range charges {
+		v.Balances[i] = state.Balance{Limit: c.Limit, Left: reply[2+2*i], Reset: span(reply[3+2*i])}
+	}
+	return v
+}
+
+// span is a number of milliseconds; negative means never.
+func span(ms int64) time.Duration {
+	if ms < 0 {
+		return -1
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+// Fail runs fail.lua.
+func (s *Store) Fail(ctx context.Context, key string, seen state.Attempts) (state.Attempts, error) {
+	ctx, cancel := within(ctx, slowTimeout)
+	defer cancel()
+	sums, err := s.fail.Run(ctx, s.slow, []string{s.keys.seen(key)}, seen.Attempts, seen.Failures,
+		bucketWidth.Milliseconds(), int64(state.FailureWindow/bucketWidth)).Int64Slice()
+	if err != nil {
+		return state.Attempts{}, unavailable(err)
+	}
+	return state.Attempts{Attempts: sums[0], Failures: sums[1]}, nil
+}
+
+// Rest runs rest.lua. Times are sent as spans, so that the clock of Redis is the only one that counts.
+func (s *Store) Rest(ctx context.Context, r state.Rest) error {
+	ctx, cancel := within(ctx, slowTimeout)
+	defer cancel()
+	now := time.Now()
+	err := s.rest.Run(ctx, s.slow, s.restKeys(), subjectName(r.Subject), string(r.Reason), now.Sub(r.Since).Milliseconds(),
+		r.Until.Sub(now).Milliseconds(), r.Repeat, mostRests, state.RestMemory.Milliseconds(), s.keys.restsChannel()).Err()
+	return unavailable(err)
+}
+
+// Wake runs wake.lua.
+func (s *Store) Wake(ctx context.Context, subject state.Subject) error {
+	ctx, cancel := within(ctx, slowTimeout)
+	defer cancel()
+	return unavailable(s.wake.Run(ctx, s.slow, s.restKeys(), subjectName(subject), s.keys.restsChannel()).Err())
+}
+
+func (s *Store) restKeys() []string {
+	return []string{s.keys.rests(), s.keys.ends(), s.keys.restsVersion()}
+}
+
+// Rests reads the whole hash.
+func (s *Store) Rests(ctx context.Context) ([]state.Rest, error) {
+	ctx, cancel := within(ctx, slowTimeout)
+	defer cancel()
+	all, err := s.slow.HGetAll(ctx, s.keys.rests()).Result()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	there, err := s.slow.Time(ctx).Result()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	ahead := time.Since(there) // what has to be added to a time of Redis to have one of ours
+	rests := make([]state.Rest, 0, len(all))
+	for name, value := range all {
+		r, ok := parseRest(name, value, ahead)
+		if ok && time.Since(r.Until) < state.RestMemory {
+			rests = append(rests, r)
+		}
+	}
+	return rests, nil
+}
+
+// parseRest reads "1 <until ms> <since ms> <repeat> <reason>". A record of a newer version is left alone.
+func parseRest(name, value string, ahead time.Duration) (state.Rest, bool) {
+	f := strings.SplitN(value, " ", 5)
+	subject, ok := parseSubject(name)
+	if !ok || len(f) != 5 || f[0] != "1" {
+		return state.Rest{}, false
+	}
+	until, err1 := strconv.ParseInt(f[1], 10, 64)
+	since, err2 := strconv.ParseInt(f[2], 10, 64)
+	repeat, err3 := strconv.Atoi(f[3])
+	if err1 != nil || err2 != nil || err3 != nil {
+		return state.Rest{}, false
+	}
+	return state.Rest{Subject: subject, Reason: proxy.Reason(f[4]), Repeat: repeat,
+		Until: time.UnixMilli(until).Add(ahead), Since: time.UnixMilli(since).Add(ahead)}, true
+}
+
+// subjectName is "scope/id/model" with the parts escaped, so that each name is one subject.
+func subjectName(s state.Subject) string {
+	escape := strings.NewReplacer("%", "%25", "/", "%2F", "{", "%7B", "}", "%7D").Replace
+	return string(s.Scope) + "/" + escape(s.ID) + "/" + escape(s.Model)
+}
+
+func parseSubject(name string) (state.Subject, bool) {
+	parts := strings.Split(name, "/")
+	if len(parts) != 3 {
+		return state.Subject{}, false
+	}
+	plain := strings.NewReplacer("%2F", "/", "%7B", "{", "%7D", "}", "%25", "%").Replace
+	return state.Subject{Scope: proxy.Scope(parts[0]), ID: plain(parts[1]), Model: plain(parts[2])}, true
+}
+
+// Claim is SET NX PX.
+func (s *Store) Claim(ctx context.Context, subject state.Subject, ttl time.Duration) (bool, error) {
+	ctx, cancel := within(ctx, hotTimeout)
+	defer cancel()
+	won, err := s.hot.SetNX(ctx, s.keys.claim(subject), s.epoch, ttl).Result()
+	return won, unavailable(err)
+}

@@ -1,0 +1,95 @@
+package redisstate
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"openai-api-proxy/pkg/state"
+)
+
+// Count runs count.lua with the next number of this replica. A batch whose answer was lost is sent again under the same
+// number when the caller comes back with it, so that it is added once; the caller must then send the same batch first.
+func (s *Store) Count(ctx context.Context, usage []state.Usage) error {
+	ctx, cancel := within(ctx, slowTimeout)
+	defer cancel()
+	s.batch.Lock()
+	defer s.batch.Unlock()
+	args := []any{s.epoch, s.sent + 1}
+	for _, u := range usage {
+		prefix := string(u.Kind) + "/" + u.ID + "/"
+		for _, f := range fields(&u.Counts) {
+			if *f.at != 0 {
+				args = append(args, prefix+f.name, *f.at)
+			}
+		}
+	}
+	if err := s.count.Run(ctx, s.slow, []string{s.keys.usage(), s.keys.batches()}, args...).Err(); err != nil {
+		return unavailable(err)
+	}
+	s.sent++
+	return nil
+}
+
+// Totals reads the whole hash.
+func (s *Store) Totals(ctx context.Context) (state.Totals, error) {
+	ctx, cancel := within(ctx, slowTimeout)
+	defer cancel()
+	all, err := s.slow.HGetAll(ctx, s.keys.usage()).Result()
+	if err != nil {
+		return state.Totals{}, unavailable(err)
+	}
+	t := state.Totals{Since: time.Now()}
+	if since, err := strconv.ParseInt(all["since"], 10, 64); err == nil {
+		t.Since = time.Unix(since, 0)
+	}
+	delete(all, "since")
+	byName := map[string]*state.Usage{}
+	for field, amount := range all {
+		kind, id, name, ok := split(field)
+		n, err := strconv.ParseInt(amount, 10, 64)
+		if !ok || err != nil {
+			continue
+		}
+		u := byName[kind+"/"+id]
+		if u == nil {
+			u = &state.Usage{Kind: state.Kind(kind), ID: id}
+			byName[kind+"/"+id] = u
+		}
+		for _, f := range fields(&u.Counts) {
+			if f.name == name {
+				*f.at = n
+			}
+		}
+	}
+	for _, u := range byName {
+		t.Usage = append(t.Usage, *u)
+	}
+	return t, nil
+}
+
+// split reads "kind/id/field"; an id may hold slashes.
+func split(field string) (kind, id, name string, ok bool) {
+	first, last := strings.IndexByte(field, '/'), strings.LastIndexByte(field, '/')
+	if first < 0 || first == last {
+		return "", "", "", false
+	}
+	return field[:first], field[first+1 : last], field[last+1:], true
+}
+
+type countField struct {
+	name string
+	at   *int64
+}
+
+// fields names every amount of the counts.
+func fields(c *state.Counts) []countField {
+	all := []countField{{"requests", &c.Requests}, {"successes", &c.Successes}, {"failures", &c.Failures}, {"input", &c.Input},
+		{"cached", &c.Cached}, {"output", &c.Output}, {"reasoning", &c.Reasoning}}
+	for i := range c.Latency {
+		all = append(all, countField{fmt.Sprintf("l%d", i), &c.Latency[i]})
+	}
+	return all
+}
