@@ -18,6 +18,7 @@ func TestOneKeyOfThreeFails(t *testing.T) {
 		kind  string
 		fault mockopenai.Fault
 		state string // of the failing key afterwards; "": not asked
+		calls int    // 0: 150
 	}{
 		{kind: "401", state: "invalid"},
 		{kind: "402", state: "exhausted"},
@@ -31,9 +32,9 @@ func TestOneKeyOfThreeFails(t *testing.T) {
 		{kind: "502", state: "open"},
 		{kind: "504", state: "open"},
 		{kind: "520", state: "open"},
-		{kind: "503"},
-		{kind: "503_slow_down"},
-		{kind: "503_overloaded"},
+		{kind: "503", calls: 24}, // as many as the budget for such retries allows at once
+		{kind: "503_slow_down", calls: 24},
+		{kind: "503_overloaded", calls: 24},
 		{kind: "reset", state: "open"},
 		{kind: "close", state: "open"},
 		{kind: "hang", state: "open"},
@@ -45,7 +46,10 @@ func TestOneKeyOfThreeFails(t *testing.T) {
 				"file": `{"failover":{"headerTimeout":300,"retryDelay":50}}`})
 			c.fault.Key, c.fault.Kind = keyNumber(2), c.kind
 			mock.Fault(c.fault)
-			for i, a := range crowd(6, 150, func(i int) answer {
+			if c.calls == 0 {
+				c.calls = 150
+			}
+			for i, a := range crowd(6, c.calls, func(i int) answer {
 				if i%2 == 0 {
 					return r.chat(t, streamed)
 				}

@@ -20,7 +20,10 @@ import (
 	"openai-api-proxy/pkg/mockopenai"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The janitor of the store of failed authentications ends when the garbage collector finds it.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/ulule/limiter/v3/drivers/store/memory.(*cleaner).Run"))
+}
 
 const (
 	adminToken  = "sk-test-admin-00000000000000000001"

@@ -77,8 +77,9 @@ func (s *search) find() (k *key, isSoft bool) {
 			return k, false
 		}
 	}
-	if len(s.ask.Tried) > 0 {
-		// A key that is only good for want of a better one would not better the answer that there is already.
+	if len(s.ask.Tried) > 0 && s.ask.Last != proxy.Overloaded {
+		// A key that is only good for want of a better one would not better the answer that there is already. After an
+		// overload all keys of the endpoint are such keys, and the pause before the second try is what betters it.
 		return nil, false
 	}
 	return s.choose(soft, false), true

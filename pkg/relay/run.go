@@ -104,8 +104,11 @@ func (r *run) ask() balancer.Ask {
 func (r *run) again(ctx context.Context, t *try) bool {
 	row := t.verdict().Outcome.Row()
 	if row.Another == proxy.No || ctx.Err() != nil || len(r.tries) >= mostTries || !time.Now().Before(r.deadline) ||
-		!r.call.Body.Replayable() || t.pick.Soft {
+		!r.call.Body.Replayable() {
 		return false
+	}
+	if t.pick.Soft && row.Another != proxy.OnceAfterPause {
+		return false // it was the upstream's own answer that was wanted, and no better key is left
 	}
 	if row.Another == proxy.OnceAfterPause {
 		if r.paused {

@@ -9,8 +9,12 @@ import (
 )
 
 func TestJudge(t *testing.T) {
-	code := func(code string) string { return `{"error":{"message":"m","type":"t","param":null,"code":"` + code + `"}}` }
-	kind := func(kind string) string { return `{"error":{"message":"m","type":"` + kind + `","param":null,"code":null}}` }
+	code := func(code string) string {
+		return `{"error":{"message":"m","type":"t","param":null,"code":"` + code + `"}}`
+	}
+	kind := func(kind string) string {
+		return `{"error":{"message":"m","type":"` + kind + `","param":null,"code":null}}`
+	}
 	for _, c := range []struct {
 		name   string
 		status int

@@ -205,7 +205,9 @@ func TestStreamEnds(t *testing.T) {
 		{name: "silent", want: proxy.StreamCut, idle: 50 * time.Millisecond, timeout: true,
 			end: func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }},
 		{name: "error event", want: proxy.StreamCut, whole: true,
-			end: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `data: {"error":{"message":"m"}}`+"\n\n") }},
+			end: func(w http.ResponseWriter, _ *http.Request) {
+				io.WriteString(w, `data: {"error":{"message":"m"}}`+"\n\n")
+			}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, Options{IdleTimeout: c.idle}, func(w http.ResponseWriter, req *http.Request) {
