@@ -683,3 +683,31 @@ func BenchmarkPick(b *testing.B) {
 }
 
 var strategiesOf = []strategy{roundRobin, random, weighted, byQuota, leastBusy}
+
+// Finding a key allocates nothing, however many there are; what a Pick itself allocates does not grow with them.
+func TestSearchAllocatesNothing(t *testing.T) {
+	many := make([]int64, 10_000)
+	for i := range many {
+		many[i] = int64(i%1000) + 1
+	}
+	for _, strategy := range strategiesOf {
+		b := balancerOf(t, Options{Keys: pooled(many...), Strategy: string(strategy)})
+		for i, k := range b.keys {
+			if i%2 == 0 {
+				k.rest.set(state.Rest{Reason: proxy.Open, Until: time.Now().Add(time.Hour)})
+			}
+		}
+		p := b.pools.of(b, "m")
+		now := time.Now().UnixNano()
+		p.leftover(now)
+		n := testing.AllocsPerRun(100, func() {
+			s := search{b: b, pool: p, ask: Ask{Model: "m"}, now: now, position: b.position(t.Context(), p, false)}
+			if k, _ := s.find(); k == nil {
+				t.Fatal("no key")
+			}
+		})
+		if n > 0 {
+			t.Errorf("%s: %v allocations", strategy, n)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package statetest
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"openai-api-proxy/pkg/state"
+)
+
+// Switchable is a Store that can be switched off: every call then fails as if the state were away.
+type Switchable struct {
+	state.Store
+	off atomic.Bool
+}
+
+// Switch makes a Store switchable; it is on.
+func Switch(s state.Store) *Switchable { return &Switchable{Store: s} }
+
+// Off switches it off, or on again.
+func (s *Switchable) Off(off bool) { s.off.Store(off) }
+
+func (s *Switchable) check() error {
+	if s.off.Load() {
+		return fmt.Errorf("%w: switched off", state.ErrUnavailable)
+	}
+	return nil
+}
+
+// Advance is state.Store's.
+func (s *Switchable) Advance(ctx context.Context, pool string, n int64) (int64, error) {
+	if err := s.check(); err != nil {
+		return 0, err
+	}
+	return s.Store.Advance(ctx, pool, n)
+}
+
+// Spend is state.Store's.
+func (s *Switchable) Spend(ctx context.Context, subject string, charges []state.Charge) (state.Verdict, error) {
+	if err := s.check(); err != nil {
+		return state.Verdict{}, err
+	}
+	return s.Store.Spend(ctx, subject, charges)
+}
+
+// Fail is state.Store's.
+func (s *Switchable) Fail(ctx context.Context, key string, seen state.Attempts) (state.Attempts, error) {
+	if err := s.check(); err != nil {
+		return state.Attempts{}, err
+	}
+	return s.Store.Fail(ctx, key, seen)
+}
+
+// Rest is state.Store's.
+func (s *Switchable) Rest(ctx context.Context, r state.Rest) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return s.Store.Rest(ctx, r)
+}
+
+// Wake is state.Store's.
+func (s *Switchable) Wake(ctx context.Context, subject state.Subject) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return s.Store.Wake(ctx, subject)
+}
+
+// Rests is state.Store's.
+func (s *Switchable) Rests(ctx context.Context) ([]state.Rest, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	return s.Store.Rests(ctx)
+}
+
+// Claim is state.Store's.
+func (s *Switchable) Claim(ctx context.Context, subject state.Subject, ttl time.Duration) (bool, error) {
+	if err := s.check(); err != nil {
+		return false, err
+	}
+	return s.Store.Claim(ctx, subject, ttl)
+}
+
+// Count is state.Store's.
+func (s *Switchable) Count(ctx context.Context, usage []state.Usage) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return s.Store.Count(ctx, usage)
+}
+
+// Totals is state.Store's.
+func (s *Switchable) Totals(ctx context.Context) (state.Totals, error) {
+	if err := s.check(); err != nil {
+		return state.Totals{}, err
+	}
+	return s.Store.Totals(ctx)
+}
