@@ -1,0 +1,113 @@
+package conformance
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	block = regexp.MustCompile("(?s)(?:<!-- example: (\\w+) -->\n)?```(\\w+)\n(.*?)```")
+	// outside are blocks that cannot run here: they need an image engine, a real key, or are this very run.
+	outside = regexp.MustCompile(`docker |go run \./cmd|make test`)
+)
+
+type example struct{ name, language, text string }
+
+func examples(t *testing.T, file string) (all []example) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../..", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range block.FindAllStringSubmatch(string(text), -1) {
+		all = append(all, example{m[1], m[2], m[3]})
+	}
+	return all
+}
+
+func TestBothReadmesHaveTheSameExamples(t *testing.T) {
+	english, chinese := examples(t, "README.md"), examples(t, "README.zh-CN.md")
+	if len(english) < 10 || len(english) != len(chinese) {
+		t.Fatalf("%d examples and %d", len(english), len(chinese))
+	}
+	for i := range english {
+		if english[i] != chinese[i] {
+			t.Errorf("example %d differs:\n%s\n%s", i, english[i].text, chinese[i].text)
+		}
+	}
+}
+
+// Every example does what it says, as it stands: only the port and the data directory are those of the test.
+func TestReadmeExamples(t *testing.T) {
+	all := examples(t, "README.md")
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	for _, e := range all {
+		if e.name == "config" {
+			os.WriteFile(file, []byte(e.text), 0o600)
+		}
+	}
+	r := start(t, "OPENAI_API_KEYS=", "CLIENT_TOKENS=", "CONFIG_FILE="+file)
+	here := strings.NewReplacer("127.0.0.1:10000", "127.0.0.1:"+r.port, "data/admin-token", r.dir+"/admin-token").Replace
+	setup, ran := "", 0
+	for _, e := range all {
+		if e.name == "env" {
+			setup = here(e.text)
+		}
+	}
+	for i, e := range all {
+		text := here(e.text)
+		if e.name == "config" || e.name == "env" || outside.MatchString(text) {
+			continue
+		}
+		ran++
+		t.Run(fmt.Sprint(i, " ", e.language), func(t *testing.T) {
+			out := runExample(t, e.language, setup, text)
+			if !regexp.MustCompile(`token|"status":"ok"|oap_`).MatchString(out) {
+				t.Errorf("it printed %q", out)
+			}
+		})
+	}
+	if ran < 6 {
+		t.Errorf("only %d examples ran", ran)
+	}
+}
+
+// runExample runs an example as its reader would and returns what it printed.
+func runExample(t *testing.T, language, setup, text string) string {
+	t.Helper()
+	var command string
+	switch language {
+	case "bash":
+		command = setup + "\n" + strings.ReplaceAll(text, "curl ", "curl -sS --fail-with-body ")
+	case "js":
+		script := filepath.Join("node", "example.mjs")
+		os.WriteFile(script, []byte(text), 0o600)
+		defer os.Remove(script)
+		command = setup + "\ncd node && node example.mjs"
+	case "go":
+		dir, err := os.MkdirTemp(".", "example")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		os.WriteFile(filepath.Join(dir, "main.go"), []byte(text), 0o600)
+		command = setup + "\ngo run ./" + dir
+	case "python":
+		script := filepath.Join(t.TempDir(), "example.py")
+		os.WriteFile(script, []byte(text), 0o600)
+		command = setup + "\npython3 " + script
+	default:
+		t.Fatalf("nobody knows how to run %s", language)
+	}
+	p := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", command)
+	out, err := p.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
