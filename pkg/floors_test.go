@@ -22,6 +22,7 @@ var may = map[string]string{
 	"state":            "",
 	"state/memstate":   "state",
 	"state/statetest":  "state",
+	"state/redisstate": "state",
 	"auth":             "state",
 	"admission":        "state",
 	"balancer":         "state",
