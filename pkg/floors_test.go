@@ -32,6 +32,7 @@ var may = map[string]string{
 	"edge":             "auth relay",
 	"admin":            "auth admission balancer usage state",
 	"config":           "",
+	"redistest":        "-",
 	"app":              "*",
 	"mockopenai":       "-", // the upstream's side: nothing of ours
 	"cmd/mockopenai":   "mockopenai",

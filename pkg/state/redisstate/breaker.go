@@ -34,13 +34,20 @@ func newGuard() *guard {
 	})}
 }
 
-// around runs one command or pipeline.
-func (g *guard) around(call func() error) error {
+// passed marks the context of a call that is let through.
+type passed struct{}
+
+// around runs one command or pipeline. A command may need a new connection, whose greeting comes through here too: it
+// belongs to the command and is let through with it, or the one call that may find Redis back would refuse itself.
+func (g *guard) around(ctx context.Context, call func(context.Context) error) error {
+	if ctx.Value(passed{}) != nil {
+		return call(ctx)
+	}
 	done, err := g.breaker.Allow()
 	if err != nil {
 		return err
 	}
-	err = call()
+	err = call(context.WithValue(ctx, passed{}, true))
 	if alive(err) {
 		g.since.Store(0)
 		done(nil)
@@ -78,7 +85,7 @@ func (g *guard) DialHook(next redis.DialHook) redis.DialHook {
 
 func (g *guard) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := g.around(func() error { return next(ctx, cmd) })
+		err := g.around(ctx, func(ctx context.Context) error { return next(ctx, cmd) })
 		if err != nil && cmd.Err() == nil {
 			cmd.SetErr(err)
 		}
@@ -88,7 +95,7 @@ func (g *guard) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (g *guard) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := g.around(func() error { return next(ctx, cmds) })
+		err := g.around(ctx, func(ctx context.Context) error { return next(ctx, cmds) })
 		if err != nil {
 			for _, cmd := range cmds {
 				if cmd.Err() == nil {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -44,6 +45,8 @@ var (
 	failSource string
 	//go:embed count.lua
 	countSource string
+	//go:embed beat.lua
+	beatSource string
 )
 
 // Store is a state.Store in Redis.
@@ -55,11 +58,14 @@ type Store struct {
 
 	hotGuard, slowGuard *guard
 
-	spend, rest, wake, fail, count *redis.Script
+	spend, rest, wake, fail, count, beat *redis.Script
 
-	epoch string     // of this replica; numbers its batches
-	batch sync.Mutex // held while a batch is sent, so that they arrive in order
-	sent  int64      // batches that Redis has taken in; guarded by batch
+	epoch    string // of this replica; numbers its batches
+	replicas atomic.Int64
+
+	batch sync.Mutex // held while a batch is sent, so that they arrive in order; guards both below
+	sent  int64      // batches that Redis has taken in
+	doubt []any      // a batch that was sent and whose answer was lost
 }
 
 var _ state.Store = (*Store)(nil)
@@ -72,14 +78,17 @@ func Open(rawURL, prefix string, log *slog.Logger) (*Store, error) {
 	}
 	s := &Store{keys: keys{prefix}, hot: hot, slow: slow, log: log, hotGuard: newGuard(), slowGuard: newGuard(),
 		spend: redis.NewScript(spendSource), rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
-		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), epoch: rand.Text()}
+		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
+		epoch: rand.Text()}
+	s.replicas.Store(1)
 	hot.AddHook(s.hotGuard)
 	slow.AddHook(s.slowGuard)
 	return s, nil
 }
 
-// Close gives up the connections.
+// Close sends what is in doubt once more and gives up the connections.
 func (s *Store) Close() error {
+	s.settleDoubt(context.Background())
 	err := s.hot.Close()
 	if err2 := s.slow.Close(); err == nil {
 		err = err2
@@ -227,7 +236,11 @@ func (s *Store) Rest(ctx context.Context, r state.Rest) error {
 func (s *Store) Wake(ctx context.Context, subject state.Subject) error {
 	ctx, cancel := within(ctx, slowTimeout)
 	defer cancel()
-	return unavailable(s.wake.Run(ctx, s.slow, s.restKeys(), subjectName(subject), s.keys.restsChannel()).Err())
+	err := s.wake.Run(ctx, s.slow, s.restKeys(), subjectName(subject), s.keys.restsChannel()).Err()
+	if err == nil {
+		err = s.slow.Del(ctx, s.keys.claim(subject)).Err()
+	}
+	return unavailable(err)
 }
 
 func (s *Store) restKeys() []string {

@@ -12,14 +12,12 @@ local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'none' and kind ~= 'hash' then return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' is not a hash') end
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000000 + tonumber(t[2])
-local out, writes = {0, 0}, {}
 local refused, wait = 0, 0
-local index = 0
+local limits = {}
 for i = 2, #ARGV, 6 do
-  index = index + 1
+  local index = #limits + 1
   local name, cost, sort = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local stored = redis.call('HGET', KEYS[1], name)
-  local left, reset
   if sort == 'rate' then
     local interval, burst = tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
     local tat = math.max(tonumber(stored or '0') or 0, now)
@@ -31,10 +29,13 @@ for i = 2, #ARGV, 6 do
         refused = index
         if cost * interval > burst then wait = -1 else wait = math.ceil((after - now - burst) / 1000) end
       end
-      after = tat
     end
-    left, reset = math.floor((burst - (after - now)) / interval), math.ceil((after - now) / 1000)
-    if cost > 0 then writes[#writes + 1] = name; writes[#writes + 1] = string.format('%.0f', after) end
+    limits[index] = {
+      name = name, cost = cost, before = tat, after = after,
+      text = function(at) return string.format('%.0f', at) end,
+      left = function(at) return math.floor((burst - (at - now)) / interval) end,
+      reset = function(at) return math.ceil((at - now) / 1000) end,
+    }
   else
     local limit, from, to = tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
     local used = 0
@@ -44,19 +45,26 @@ for i = 2, #ARGV, 6 do
       if at and tonumber(at) >= from then used = tonumber(n); from = tonumber(at) end
     end
     local after = used + cost
-    reset = -1
+    local reset = -1
     if to > 0 then reset = math.max(0, to * 1000 - math.floor(now / 1000)) end
     if cost > 0 and after > limit then
       if refused == 0 then refused = index; wait = cost > limit and -1 or reset end
-      after = used
     end
-    left = math.max(0, limit - after)
-    if cost > 0 then writes[#writes + 1] = name; writes[#writes + 1] = string.format('%.0f:%.0f', from, after) end
+    limits[index] = {
+      name = name, cost = cost, before = used, after = after,
+      text = function(n) return string.format('%.0f:%.0f', from, n) end,
+      left = function(n) return math.max(0, limit - n) end,
+      reset = function() return reset end,
+    }
   end
-  out[#out + 1] = left
-  out[#out + 1] = reset
 end
-out[1], out[2] = refused, wait
+local out, writes = {refused, wait}, {}
+for _, l in ipairs(limits) do
+  local now_at = refused > 0 and l.before or l.after
+  out[#out + 1] = l.left(now_at)
+  out[#out + 1] = l.reset(now_at)
+  if l.cost > 0 then writes[#writes + 1] = l.name; writes[#writes + 1] = l.text(now_at) end
+end
 if refused > 0 or #writes == 0 then return out end
 redis.call('HSET', KEYS[1], unpack(writes))
 redis.call('PEXPIRE', KEYS[1], ARGV[1])

@@ -2,19 +2,26 @@ package redisstate
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+	"github.com/sony/gobreaker/v2"
+
 	"openai-api-proxy/pkg/state"
 )
 
-// Count runs count.lua with the next number of this replica. A batch whose answer was lost is sent again under the same
-// number when the caller comes back with it, so that it is added once; the caller must then send the same batch first.
+// Count runs count.lua with the next number of this replica. A batch whose answer was lost is this store's to deliver: it
+// is kept, and sent again under the same number before any other, so that it is added once. An error means that the batch
+// was not taken.
 func (s *Store) Count(ctx context.Context, usage []state.Usage) error {
-	ctx, cancel := within(ctx, slowTimeout)
-	defer cancel()
+	if err := s.settleDoubt(ctx); err != nil {
+		return unavailable(err)
+	}
 	s.batch.Lock()
 	defer s.batch.Unlock()
 	args := []any{s.epoch, s.sent + 1}
@@ -26,11 +33,52 @@ func (s *Store) Count(ctx context.Context, usage []state.Usage) error {
 			}
 		}
 	}
-	if err := s.count.Run(ctx, s.slow, []string{s.keys.usage(), s.keys.batches()}, args...).Err(); err != nil {
-		return unavailable(err)
+	err := s.sendLocked(ctx, args)
+	if err != nil && mayHaveRun(err) {
+		s.doubt = args
+		return nil
 	}
-	s.sent++
-	return nil
+	return unavailable(err)
+}
+
+// settleDoubt sends the batch that is in doubt, if there is one.
+func (s *Store) settleDoubt(ctx context.Context) error {
+	s.batch.Lock()
+	defer s.batch.Unlock()
+	if s.doubt == nil {
+		return nil
+	}
+	err := s.sendLocked(ctx, s.doubt)
+	if err == nil {
+		s.doubt = nil
+	}
+	return err
+}
+
+func (s *Store) sendLocked(ctx context.Context, args []any) error {
+	ctx, cancel := within(ctx, slowTimeout)
+	defer cancel()
+	err := s.count.Run(ctx, s.slow, []string{s.keys.usage(), s.keys.batches()}, args...).Err()
+	if err == nil {
+		s.sent++
+	}
+	return err
+}
+
+// mayHaveRun reports whether a command that failed may still have been carried out: not when it was never sent, nor when
+// Redis refused it.
+func mayHaveRun(err error) bool {
+	var refused redis.Error
+	var dial *net.OpError
+	switch {
+	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests), errors.As(err, &refused),
+		errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrClosed):
+		return false
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return false
+	default:
+		return true
+	}
 }
 
 // Totals reads the whole hash.

@@ -1,0 +1,133 @@
+// Package redistest starts real redis-server processes for tests: on free loopback ports, so that they can be frozen,
+// slowed, emptied, killed and started again. Nothing of it is part of the proxy.
+package redistest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Server is a redis-server process.
+type Server struct {
+	t       testing.TB
+	port    string
+	options []string
+	process *exec.Cmd
+}
+
+// Start runs a redis-server without persistence until the end of the test. Options are those of its command line.
+func Start(t testing.TB, options ...string) *Server {
+	t.Helper()
+	s := &Server{t: t, port: FreePort(t), options: options}
+	s.Run()
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// FreePort is a port on which nobody listens.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// Addr is host:port.
+func (s *Server) Addr() string { return "127.0.0.1:" + s.port }
+
+// URL is what REDIS_URL would be.
+func (s *Server) URL() string { return "redis://" + s.Addr() }
+
+// Run starts the process, again after Kill, and waits until it answers.
+func (s *Server) Run() {
+	s.t.Helper()
+	args := append([]string{"--port", s.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+		"--dir", s.t.TempDir(), "--daemonize", "no"}, s.options...)
+	s.process = exec.Command("redis-server", args...)
+	if err := s.process.Start(); err != nil {
+		s.t.Fatalf("redis-server, which `make test` installs: %v", err)
+	}
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if s.Do("PING") == nil {
+			return
+		}
+	}
+	s.t.Fatal("redis-server does not answer")
+}
+
+// Kill ends the process at once. A second call does nothing.
+func (s *Server) Kill() {
+	if s.process == nil {
+		return
+	}
+	s.process.Process.Signal(syscall.SIGCONT)
+	s.process.Process.Kill()
+	s.process.Wait()
+	s.process = nil
+}
+
+// Freeze stops the process: its connections stay open and nothing answers. Thaw lets it go on.
+func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw ends Freeze.
+func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.process.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Do runs one command.
+func (s *Server) Do(command ...string) error {
+	_, err := s.ask(command...)
+	return err
+}
+
+func (s *Server) ask(command ...string) (any, error) {
+	c := redis.NewClient(&redis.Options{Addr: s.Addr(), MaxRetries: -1, DialTimeout: time.Second})
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	args := make([]any, len(command))
+	for i, a := range command {
+		args[i] = a
+	}
+	return c.Do(ctx, args...).Result()
+}
+
+// Commands is how many commands were run by clients so far, this one not counted.
+func (s *Server) Commands() int64 {
+	s.t.Helper()
+	text, err := s.ask("INFO", "stats")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for line := range strings.SplitSeq(fmt.Sprint(text), "\r\n") {
+		var n int64
+		if _, err := fmt.Sscanf(line, "total_commands_processed:%d", &n); err == nil {
+			return n
+		}
+	}
+	s.t.Fatal("no count of commands")
+	return 0
+}
+
+// Get reads a string.
+func (s *Server) Get(key string) (string, error) {
+	v, err := s.ask("GET", key)
+	return fmt.Sprint(v), err
+}
