@@ -36,7 +36,7 @@ var may = map[string]string{
 	"app":              "*",
 	"mockopenai":       "-", // the upstream's side: nothing of ours
 	"cmd/mockopenai":   "mockopenai",
-	"openai-api-proxy": "app config",
+	"openai-api-proxy": "app config state/redisstate",
 }
 
 func TestFloors(t *testing.T) {

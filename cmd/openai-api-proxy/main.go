@@ -24,6 +24,7 @@ import (
 
 	"openai-api-proxy/pkg/app"
 	"openai-api-proxy/pkg/config"
+	"openai-api-proxy/pkg/state/redisstate"
 )
 
 // version is stamped by the build: -ldflags "-X main.version=v1.2.3".
@@ -76,6 +77,7 @@ func serve(errs io.Writer) error {
 		return err
 	}
 	log := slog.New(handler(errs, cfg))
+	redisstate.Quiet()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	a, err := app.Start(ctx, cfg, stamp(), log)

@@ -25,6 +25,7 @@ import (
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/relay"
 	"openai-api-proxy/pkg/state"
+	"openai-api-proxy/pkg/state/redisstate"
 	"openai-api-proxy/pkg/upstream"
 	"openai-api-proxy/pkg/usage"
 )
@@ -51,6 +52,7 @@ type App struct {
 	started time.Time
 
 	store   state.Store
+	fleet   *redisstate.Store // the same; nil: embedded, one instance
 	keys    *balancer.Balancer
 	edge    *edge.Edge
 	public  *listener
@@ -70,7 +72,7 @@ func Start(ctx context.Context, cfg *config.Config, version string, log *slog.Lo
 	metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	if a.store, err = openStore(cfg); err != nil {
+	if a.store, a.fleet, err = openStore(cfg, log); err != nil {
 		return nil, err
 	}
 	a.onStop("state", a.store.Close)
@@ -85,12 +87,9 @@ func Start(ctx context.Context, cfg *config.Config, version string, log *slog.Lo
 	a.keys = balancer.New(balancer.Options{Keys: cfg.Keys, Strategy: cfg.Strategy, Store: a.store,
 		Policy: balancer.Policy{FailureThreshold: cfg.Failover.FailureThreshold,
 			OpenTimeout: cfg.Failover.OpenTimeout, MaxRest: cfg.Failover.MaxRest},
-		Confirm: func(ctx context.Context, k *proxy.Key) proxy.Outcome { return up.Confirm(ctx, k).Outcome },
-		Log:     log, Metrics: metrics})
+		Confirm:     func(ctx context.Context, k *proxy.Key) proxy.Outcome { return up.Confirm(ctx, k).Outcome },
+		LeaseCursor: a.fleet != nil, Log: log, Metrics: metrics})
 	a.onStop("balancer", func() error { a.keys.Close(); return nil })
-	if err = a.keys.Restore(ctx); err != nil {
-		return nil, fmt.Errorf("state: %w", err)
-	}
 
 	failures := auth.NewFailureStore()
 	rate := limiter.Rate{Period: time.Minute, Limit: failedLogins}
@@ -102,7 +101,7 @@ func Start(ctx context.Context, cfg *config.Config, version string, log *slog.Lo
 	}
 	operators := auth.NewAdmin(auth.AdminOptions{Token: adminToken, Metrics: cfg.MetricsToken, Gate: gate})
 
-	spine := relay.New(relay.Options{Admission: admission.New(a.store, admission.Options{Log: log, Metrics: metrics}),
+	spine := relay.New(relay.Options{Admission: admission.New(a.store, admission.Options{Replicas: a.replicas, Log: log, Metrics: metrics}),
 		Balancer: a.keys, Upstream: up, InjectUsage: cfg.StreamUsage == config.InjectUsage, Shared: shared(cfg),
 		Policy: relay.Policy{MaxRetries: cfg.Failover.MaxRetries, RetryDelay: cfg.Failover.RetryDelay,
 			Deadline: cfg.Failover.Deadline},
@@ -130,7 +129,9 @@ func Start(ctx context.Context, cfg *config.Config, version string, log *slog.Lo
 	if a.public, err = a.listen("callers", cfg.Listen, a.edge.Engine()); err != nil {
 		return nil, err
 	}
-	a.edge.SetReady(true)
+	if err = a.join(ctx, metrics); err != nil {
+		return nil, err
+	}
 	a.greet()
 	return a, nil
 }
@@ -146,6 +147,16 @@ func (a *App) AdminAddr() string {
 	return a.private.addr()
 }
 
+// KeyState is the state of a key, by id; empty when there is none.
+func (a *App) KeyState(id string) string {
+	for _, s := range a.keys.States() {
+		if s.Key.ID == id {
+			return s.State
+		}
+	}
+	return ""
+}
+
 // greet says where to call and with what.
 func (a *App) greet() {
 	mode := "client tokens"
@@ -156,7 +167,7 @@ func (a *App) greet() {
 		a.log.Warn("configuration", "warning", w)
 	}
 	a.log.Info("serving", "address", a.Addr(), "version", a.version, "keys", len(a.cfg.Keys),
-		"strategy", a.cfg.Strategy, "auth", mode, "state", "embedded", "data", a.cfg.DataDir)
+		"strategy", a.cfg.Strategy, "auth", mode, "state", a.stateKind(), "data", a.cfg.DataDir)
 }
 
 // Stop drains and stops: readiness goes off, no new connection is taken, running requests may finish within

@@ -10,7 +10,7 @@ import (
 // health is the answer of /health: degraded when no key is usable.
 func (a *App) health() edge.Health {
 	h := edge.Health{Status: "ok", Version: a.version, UptimeSeconds: int64(time.Since(a.started).Seconds()),
-		State: edge.StateHealth{Kind: "embedded", OK: true}, Config: edge.ConfigHealth{Version: a.cfg.Fingerprint()}}
+		State: a.stateHealth(), Config: edge.ConfigHealth{Version: a.cfg.Fingerprint()}}
 	for _, s := range a.keys.States() {
 		h.Keys.Total++
 		switch s.State {
@@ -28,7 +28,7 @@ func (a *App) health() edge.Health {
 			h.Keys.Usable++
 		}
 	}
-	if h.Keys.Usable == 0 {
+	if h.Keys.Usable == 0 || !h.State.OK {
 		h.Status = "degraded"
 	}
 	return h

@@ -18,9 +18,11 @@ import (
 	"openai-api-proxy/pkg/app"
 	"openai-api-proxy/pkg/config"
 	"openai-api-proxy/pkg/mockopenai"
+	"openai-api-proxy/pkg/state/redisstate"
 )
 
 func TestMain(m *testing.M) {
+	redisstate.Quiet()
 	// The janitor of the store of failed authentications ends when the garbage collector finds it.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/ulule/limiter/v3/drivers/store/memory.(*cleaner).Run"))
 }

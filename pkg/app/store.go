@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,20 +15,27 @@ import (
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 	"openai-api-proxy/pkg/state/memstate"
+	"openai-api-proxy/pkg/state/redisstate"
 )
 
-// openStore opens the state that the configuration names.
-func openStore(cfg *config.Config) (state.Store, error) {
-	if cfg.DataDir == "" {
-		return memstate.New(), nil
+// openStore opens the state that the configuration names. fleet is the same store when replicas share it, nil otherwise.
+func openStore(cfg *config.Config, log *slog.Logger) (store state.Store, fleet *redisstate.Store, err error) {
+	switch {
+	case !cfg.RedisURL.IsZero():
+		fleet, err = redisstate.Open(cfg.RedisURL.Reveal(), cfg.RedisPrefix, log)
+		return fleet, fleet, err
+	case cfg.DataDir == "":
+		return memstate.New(), nil, nil
+	default:
+		store, err = memstate.Open(cfg.DataDir)
+		return store, nil, err
 	}
-	return memstate.Open(cfg.DataDir)
 }
 
 // adminToken is the configured token, or one that is made once and kept beside the state, readable by its owner only.
-// Without a place to keep it there is none, and the management API stays closed.
+// Without a place to keep it there is none, and the management API stays closed; replicas would each make another one.
 func (a *App) adminToken() (proxy.Secret, error) {
-	if !a.cfg.AdminToken.IsZero() || a.cfg.DataDir == "" {
+	if !a.cfg.AdminToken.IsZero() || a.cfg.DataDir == "" || a.fleet != nil {
 		return a.cfg.AdminToken, nil
 	}
 	path := filepath.Join(a.cfg.DataDir, "admin-token")

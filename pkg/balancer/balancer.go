@@ -36,6 +36,7 @@ type store interface {
 	Wake(ctx context.Context, s state.Subject) error
 	Rests(ctx context.Context) ([]state.Rest, error)
 	Claim(ctx context.Context, s state.Subject, ttl time.Duration) (bool, error)
+	Release(ctx context.Context, s state.Subject) error
 }
 
 // Policy says when a key trips and how long subjects rest.
@@ -51,6 +52,8 @@ type Options struct {
 	Strategy string // roundrobin, random, weighted, quota or leastbusy
 	Policy   Policy
 	Store    store
+	// LeaseCursor takes positions in blocks, for a state that is a round trip away.
+	LeaseCursor bool
 	// Confirm asks the upstream whether it accepts a key, before one is put aside for good. nil: a 401 is believed.
 	Confirm func(ctx context.Context, k *proxy.Key) proxy.Outcome
 	Log     *slog.Logger
@@ -65,6 +68,7 @@ type Balancer struct {
 	accounts  map[string]*account
 	endpoints map[string]*endpoint
 	pools     pools
+	synced    synced
 	outbox    *outbox
 	metrics   *metrics
 
@@ -107,9 +111,7 @@ func (b *Balancer) Restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range rests {
-		b.apply(r)
-	}
+	b.Sync(rests)
 	for _, k := range b.keys {
 		if err := k.quota.read(ctx, b.Store); err != nil {
 			return err

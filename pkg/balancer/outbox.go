@@ -37,6 +37,10 @@ func (o *outbox) wake(s state.Subject) {
 	o.put(func(ctx context.Context) error { return o.store.Wake(ctx, s) })
 }
 
+func (o *outbox) release(s state.Subject) {
+	o.put(func(ctx context.Context) error { return o.store.Release(ctx, s) })
+}
+
 // fail adds a failure of a key, and the attempts since the one before, to the fleet's sums, and hands those over.
 func (o *outbox) fail(key string, attempts int64, sums func(state.Attempts)) {
 	o.put(func(ctx context.Context) error {

@@ -21,7 +21,8 @@ type pool struct {
 	id      string // names the cursor: equal for equal keys and weights, on every replica
 	keys    []*key
 	weights weights
-	sole    bool         // one key only, which never rests
+	sole    bool // one key only, which never rests
+	cursor  cursor
 	retries atomic.Int64 // position of second tries, which leave the cursor alone
 	local   atomic.Int64 // position while the state is away
 	left    atomic.Pointer[leftover]

@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,18 +20,21 @@ type Pick struct {
 	k     *key
 	model string
 	done  func(error) // settles the breaker; nil in a pool of one
-	probe []*resting  // subjects on probation, of which this attempt is the probe
+	probe []probe     // subjects on probation, of which this attempt is the probe
 
 	settled sync.Once
 	closed  sync.Once
 }
 
+// probe is a claim on a subject.
+type probe struct {
+	r  *resting
+	of state.Subject
+}
+
 // claim makes the attempt the probe of what is on probation: one in the whole fleet.
 func (p *Pick) claim(ctx context.Context, now int64) bool {
-	for _, s := range [2]struct {
-		r  *resting
-		of state.Subject
-	}{{&p.k.rest, p.k.subject()}, {&p.k.account.rest, p.k.account.subject()}} {
+	for _, s := range [2]probe{{&p.k.rest, p.k.subject()}, {&p.k.account.rest, p.k.account.subject()}} {
 		if !s.r.probation(now) {
 			continue
 		}
@@ -46,15 +50,24 @@ func (p *Pick) claim(ctx context.Context, now int64) bool {
 			p.release()
 			return false
 		}
-		p.probe = append(p.probe, s.r)
+		p.probe = append(p.probe, s)
+	}
+	if p.probes(&p.k.rest) {
+		p.k.breaker.letProbe()
 	}
 	return true
 }
 
-// release gives the probes back: somebody else may try at once.
+// probes reports whether the attempt is the probe of what rested.
+func (p *Pick) probes(r *resting) bool {
+	return slices.ContainsFunc(p.probe, func(held probe) bool { return held.r == r })
+}
+
+// release gives the claims back, when the attempt proved nothing or all that it proved has been told.
 func (p *Pick) release() {
-	for _, r := range p.probe {
-		r.claim.Store(0)
+	for _, held := range p.probe {
+		held.r.claim.Store(0)
+		p.b.outbox.release(held.of)
 	}
 	p.probe = nil
 }
@@ -67,6 +80,7 @@ func (p *Pick) Report(v proxy.Verdict) {
 	p.settled.Do(func() {
 		if !p.Sole {
 			p.blame(v)
+			p.release()
 		}
 	})
 }
@@ -104,14 +118,12 @@ func (p *Pick) blame(v proxy.Verdict) {
 	switch {
 	case row.Failure && row.Rests == proxy.ByKey && k.endpoint.toBlame(k.account.id, v, time.Now()):
 		p.done(errNobody)
-		p.release()
 		b.endpointFailed(k.endpoint, v)
 	case row.Failure && row.Rests == proxy.ByKey:
 		p.done(errFailed)
 		p.failed(v)
 	case row.Failure:
 		p.done(errNobody)
-		p.release()
 		b.endpointFailed(k.endpoint, v)
 	default:
 		p.answered(v)
@@ -121,11 +133,10 @@ func (p *Pick) blame(v proxy.Verdict) {
 // failed follows a failure that counted in the breaker.
 func (p *Pick) failed(v proxy.Verdict) {
 	b, k := p.b, p.k
-	if k.breaker.justTripped() {
+	if k.breaker.justTripped() || p.probes(&k.rest) {
 		b.put(k.subject(), proxy.Open, v)
 		return
 	}
-	p.release()
 	b.outbox.fail(k.ID, k.breaker.since(), func(sums state.Attempts) {
 		if b.Policy.trips(sums.Attempts, sums.Failures) {
 			k.breaker.trip()
@@ -139,7 +150,6 @@ func (p *Pick) answered(v proxy.Verdict) {
 	b, k := p.b, p.k
 	if v.Outcome == proxy.CallerGone {
 		p.done(errNobody)
-		p.release()
 		return
 	}
 	p.done(nil)
@@ -161,15 +171,14 @@ func (p *Pick) answered(v proxy.Verdict) {
 
 // recover wakes what this attempt proved to be well: everything on probation, but for what the answer is about itself.
 func (p *Pick) recover(v proxy.Verdict) {
-	for _, r := range p.probe {
-		rest := r.current()
+	for _, held := range p.probe {
+		rest := held.r.current()
 		same := rest.Reason == v.Outcome.Row().Reason && rest.Scope == v.Outcome.Row().Rests
-		if !same && r.clear() {
+		if !same && held.r.clear() {
 			p.b.Log.Info("back", "scope", rest.Scope, "subject", rest.ID, "reason", rest.Reason)
-			p.b.outbox.wake(rest.Subject)
+			p.b.outbox.wake(held.of)
 		}
 	}
-	p.probe = nil
 }
 
 // served forgets what rested for the model before.

@@ -33,7 +33,11 @@ func (b *Balancer) position(ctx context.Context, p *pool, again bool) int64 {
 	case b.strategy != roundRobin && b.strategy != weighted:
 		return rand.Int64N(p.weights.total << 20)
 	}
-	at, err := b.Store.Advance(ctx, p.id, 1)
+	advance := func(ctx context.Context) (int64, error) { return b.Store.Advance(ctx, p.id, 1) }
+	if b.LeaseCursor {
+		advance = func(ctx context.Context) (int64, error) { return b.leased(ctx, p) }
+	}
+	at, err := advance(ctx)
 	if err != nil {
 		b.metrics.undecided.WithLabelValues("cursor").Inc()
 		p.local.CompareAndSwap(0, rand.Int64N(p.weights.total)+1) // replicas must not all begin with the same key

@@ -195,6 +195,9 @@ func (l *loader) agree() {
 	if c.AdminAddr != "" && c.AdminAddr == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		l.wrong(variableAt("ADMIN_ADDR"), "is the address that callers use; choose another port")
 	}
+	if c.RequireRedis && c.RedisURL.IsZero() {
+		l.wrong(variableAt("REQUIRE_REDIS"), "is set, but REDIS_URL is not: each replica would be a world of its own")
+	}
 	if !c.AdminToken.IsZero() && c.AdminToken == c.MetricsToken {
 		l.wrong(variableAt("METRICS_TOKEN"), "is ADMIN_TOKEN: whoever scrapes would be an operator; choose another")
 	}

@@ -22,6 +22,8 @@ type StateHealth struct {
 	Kind          string     `json:"kind"` // redis or embedded
 	OK            bool       `json:"ok"`
 	DegradedSince *time.Time `json:"degradedSince"`
+	Replicas      int        `json:"replicas"` // that share it, as far as is known
+	Unshared      bool       `json:"unshared"` // several replicas may run, each with a state of its own
 }
 
 // KeyHealth counts keys by what they are.

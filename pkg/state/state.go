@@ -32,7 +32,7 @@ type Store interface {
 	// Rest puts a subject to rest, or lengthens its rest: of two rests of one subject the one that ends later is kept.
 	Rest(ctx context.Context, r Rest) error
 
-	// Wake ends a rest, and forgets how often it was repeated.
+	// Wake ends a rest, and forgets how often it was repeated and, of a key, the failures that led to it.
 	Wake(ctx context.Context, s Subject) error
 
 	// Rests lists the rests that have not ended, and those that ended less than RestMemory ago, which count when the
@@ -41,6 +41,10 @@ type Store interface {
 
 	// Claim gives one caller of the whole fleet the right to probe the subject, for at most ttl.
 	Claim(ctx context.Context, s Subject, ttl time.Duration) (bool, error)
+
+	// Release gives back a claim of this store, so that somebody else may probe before its ttl ends. It leaves the claims
+	// of others alone.
+	Release(ctx context.Context, s Subject) error
 
 	// Count adds to the usage totals.
 	Count(ctx context.Context, usage []Usage) error

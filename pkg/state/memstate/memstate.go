@@ -147,3 +147,11 @@ func (s *Store) Claim(_ context.Context, subject state.Subject, ttl time.Duratio
 	c.until[subject] = now.Add(ttl)
 	return true, nil
 }
+
+// Release never fails. There is one instance, so every claim is its own.
+func (s *Store) Release(_ context.Context, subject state.Subject) error {
+	s.claims.mu.Lock()
+	defer s.claims.mu.Unlock()
+	delete(s.claims.until, subject)
+	return nil
+}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 )
 
@@ -65,9 +66,11 @@ func (s *Store) Wake(_ context.Context, subject state.Subject) error {
 	defer r.mu.Unlock()
 	delete(r.all, subject)
 	r.touchLocked(subject)
-	s.claims.mu.Lock()
-	defer s.claims.mu.Unlock()
-	delete(s.claims.until, subject)
+	if subject.Scope == proxy.ByKey {
+		s.seen.mu.Lock()
+		delete(s.seen.keys, subject.ID)
+		s.seen.mu.Unlock()
+	}
 	return nil
 }
 

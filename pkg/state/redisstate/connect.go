@@ -85,3 +85,11 @@ func Check(rawURL string) error {
 func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, d)
 }
+
+// Quiet keeps the Redis library from writing a line of its own for every failed dial: outages are told by this package,
+// once. It is for the whole process, and so up to main.
+func Quiet() { redis.SetLogger(silence{}) }
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}

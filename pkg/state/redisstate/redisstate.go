@@ -47,6 +47,8 @@ var (
 	countSource string
 	//go:embed beat.lua
 	beatSource string
+	//go:embed release.lua
+	releaseSource string
 )
 
 // Store is a state.Store in Redis.
@@ -58,7 +60,7 @@ type Store struct {
 
 	hotGuard, slowGuard *guard
 
-	spend, rest, wake, fail, count, beat *redis.Script
+	spend, rest, wake, fail, count, beat, release *redis.Script
 
 	epoch    string // of this replica; numbers its batches
 	replicas atomic.Int64
@@ -79,7 +81,8 @@ func Open(rawURL, prefix string, log *slog.Logger) (*Store, error) {
 	s := &Store{keys: keys{prefix}, hot: hot, slow: slow, log: log, hotGuard: newGuard(), slowGuard: newGuard(),
 		spend: redis.NewScript(spendSource), rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
-		epoch: rand.Text()}
+		release: redis.NewScript(releaseSource),
+		epoch:   rand.Text()}
 	s.replicas.Store(1)
 	hot.AddHook(s.hotGuard)
 	slow.AddHook(s.slowGuard)
@@ -237,8 +240,8 @@ func (s *Store) Wake(ctx context.Context, subject state.Subject) error {
 	ctx, cancel := within(ctx, slowTimeout)
 	defer cancel()
 	err := s.wake.Run(ctx, s.slow, s.restKeys(), subjectName(subject), s.keys.restsChannel()).Err()
-	if err == nil {
-		err = s.slow.Del(ctx, s.keys.claim(subject)).Err()
+	if err == nil && subject.Scope == proxy.ByKey {
+		err = s.slow.Del(ctx, s.keys.seen(subject.ID)).Err()
 	}
 	return unavailable(err)
 }
@@ -308,4 +311,11 @@ func (s *Store) Claim(ctx context.Context, subject state.Subject, ttl time.Durat
 	defer cancel()
 	won, err := s.hot.SetNX(ctx, s.keys.claim(subject), s.epoch, ttl).Result()
 	return won, unavailable(err)
+}
+
+// Release runs release.lua.
+func (s *Store) Release(ctx context.Context, subject state.Subject) error {
+	ctx, cancel := within(ctx, slowTimeout)
+	defer cancel()
+	return unavailable(s.release.Run(ctx, s.slow, []string{s.keys.claim(subject)}, s.epoch).Err())
 }

@@ -17,7 +17,10 @@ import (
 	"openai-api-proxy/pkg/state/statetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	Quiet()
+	goleak.VerifyTestMain(m)
+}
 
 func opened(t testing.TB, url string) *Store {
 	t.Helper()

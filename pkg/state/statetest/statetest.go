@@ -370,11 +370,13 @@ func claimsEnd(t *testing.T, s state.Store) {
 	if ok, err := s.Claim(t.Context(), who, time.Minute); !ok || err != nil {
 		t.Errorf("the claim did not end: %v, %v", ok, err)
 	}
-	// Who is woken was probed, so the next one who rests may be probed at once.
-	s.Rest(t.Context(), restFor(time.Hour, who))
-	s.Wake(t.Context(), who)
+	for range 2 {
+		if err := s.Release(t.Context(), who); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if ok, err := s.Claim(t.Context(), who, time.Minute); !ok || err != nil {
-		t.Errorf("the claim outlived the waking: %v, %v", ok, err)
+		t.Errorf("the claim was given back and is held: %v, %v", ok, err)
 	}
 }
 
@@ -388,6 +390,10 @@ func failures(t *testing.T, s state.Store) {
 		if err != nil || got != want {
 			t.Fatalf("%+v, %v, want %+v", got, err, want)
 		}
+	}
+	s.Wake(t.Context(), state.Subject{Scope: proxy.ByKey, ID: key})
+	if got, _ := s.Fail(t.Context(), key, state.Attempts{Attempts: 1, Failures: 1}); got.Failures != 1 {
+		t.Errorf("after a key was found well its old failures count: %+v", got)
 	}
 	if got, _ := s.Fail(t.Context(), fresh("key"), state.Attempts{Attempts: 1, Failures: 1}); got.Failures != 1 {
 		t.Errorf("another key: %+v", got)

@@ -84,6 +84,14 @@ func (s *Switchable) Claim(ctx context.Context, subject state.Subject, ttl time.
 	return s.Store.Claim(ctx, subject, ttl)
 }
 
+// Release is state.Store's.
+func (s *Switchable) Release(ctx context.Context, subject state.Subject) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return s.Store.Release(ctx, subject)
+}
+
 // Count is state.Store's.
 func (s *Switchable) Count(ctx context.Context, usage []state.Usage) error {
 	if err := s.check(); err != nil {

@@ -1,0 +1,71 @@
+package balancer
+
+import (
+	"sync"
+	"time"
+
+	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/state"
+)
+
+// sameRest is how far the ends of two reports of one rest may lie apart: times travel as spans between clocks that differ.
+const sameRest = time.Second
+
+// synced is what the fleet said last.
+type synced struct {
+	mu    sync.Mutex // held while a list is worked through, so that they are taken in order; guards rests
+	rests map[state.Subject]time.Time
+}
+
+// Sync takes over the rests of the fleet, all of them: those that are new begin here too, and those that were there and
+// are no more, because another replica found the subject well, end.
+func (b *Balancer) Sync(rests []state.Rest) {
+	b.synced.mu.Lock()
+	defer b.synced.mu.Unlock()
+	now := make(map[state.Subject]time.Time, len(rests))
+	for _, r := range rests {
+		now[r.Subject] = r.Until
+		if r.Until.Sub(b.until(r.Subject)) > sameRest {
+			b.apply(r)
+		}
+	}
+	for subject, until := range b.synced.rests {
+		if _, there := now[subject]; !there {
+			b.wake(subject, until)
+		}
+	}
+	b.synced.rests = now
+}
+
+// until is when a subject's rest ends, as far as is known here.
+func (b *Balancer) until(s state.Subject) time.Time {
+	switch r, m := b.find(s); {
+	case r != nil:
+		return r.current().Until
+	case m != nil:
+		return m.end(s.Model)
+	default:
+		return time.Time{}
+	}
+}
+
+// wake ends a rest that the fleet has ended, unless another one was decided here meanwhile.
+func (b *Balancer) wake(s state.Subject, until time.Time) {
+	if b.until(s).Sub(until) > sameRest {
+		return
+	}
+	r, m := b.find(s)
+	switch {
+	case m != nil:
+		m.clear(s.Model)
+	case r != nil && r.clear() && s.Scope == proxy.ByKey:
+		b.keyOf(s.ID).breaker.reset()
+	}
+}
+
+// end is when a model's rest ends; zero when there is none.
+func (m *restsByModel) end(model string) time.Time {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.models[model].Until
+}
