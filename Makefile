@@ -4,7 +4,7 @@ BIN     := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build run demo test unit conformance check fuzz bench clean
+.PHONY: help build run demo test tools check unit manifests conformance ha fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -18,7 +18,10 @@ run: ## serve on port 10000 with OPENAI_API_KEY from the environment
 demo: build ## the proxy in front of a mock upstream: a streamed answer without any key
 	@deploy/demo.sh $(BIN)
 
-test: check unit conformance ## everything that runs on a change
+test: tools check unit manifests conformance ## everything that runs on a change
+
+tools: ## install what the tests start (redis-server), where it is missing
+	@deploy/tools.sh
 
 check: ## formatting and vet
 	@test -z "$$(gofmt -l cmd pkg)" || { gofmt -l cmd pkg; echo 'run gofmt on these files'; exit 1; }
@@ -26,6 +29,12 @@ check: ## formatting and vet
 
 unit: ## Go tests, with the race detector and in random order
 	$(GO) test -race -shuffle=on -count=1 ./...
+
+manifests: ## compose and Kubernetes files, against the libraries that will read them
+	cd deploy/check && $(GO) test -shuffle=on -count=1 ./...
+
+ha: tools ## the shared state on a three-node Cluster and behind Sentinel
+	$(GO) test -race -count=1 -v -run 'TestCluster|TestSentinel' ./pkg/state/redisstate
 
 conformance: ## the official SDKs and the README's examples against the real binaries
 	pkg/conformance/run.sh

@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,19 +20,61 @@ import (
 
 // Server is a redis-server process.
 type Server struct {
-	t       testing.TB
-	port    string
-	options []string
-	process *exec.Cmd
+	t        testing.TB
+	port     string
+	options  []string
+	sentinel string // configuration file of a Sentinel; empty: a server
+	process  *exec.Cmd
 }
 
 // Start runs a redis-server without persistence until the end of the test. Options are those of its command line.
 func Start(t testing.TB, options ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, port: FreePort(t), options: options}
+	return StartOn(t, FreePort(t), options...)
+}
+
+// StartOn is Start on a port.
+func StartOn(t testing.TB, port string, options ...string) *Server {
+	t.Helper()
+	s := &Server{t: t, port: port, options: options}
 	s.Run()
 	t.Cleanup(s.Kill)
 	return s
+}
+
+// StartSentinel runs a Sentinel that watches the primary, of three that must agree by two.
+func StartSentinel(t testing.TB, name, primary string) *Server {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(primary)
+	file := filepath.Join(t.TempDir(), "sentinel.conf")
+	text := fmt.Sprintf("sentinel monitor %[1]s %[2]s %[3]s 2\nsentinel down-after-milliseconds %[1]s 500\n"+
+		"sentinel failover-timeout %[1]s 3000\n", name, host, port)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{t: t, port: FreePort(t), sentinel: file}
+	s.Run()
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// FreeClusterPort is a free port whose bus port, 10000 above it, is free too.
+func FreeClusterPort(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		port := FreePort(t)
+		n, _ := strconv.Atoi(port)
+		if n > 55000 {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", n+10000))
+		if err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no free pair of ports")
+	return ""
 }
 
 // FreePort is a port on which nobody listens.
@@ -54,8 +98,12 @@ func (s *Server) URL() string { return "redis://" + s.Addr() }
 // Run starts the process, again after Kill, and waits until it answers.
 func (s *Server) Run() {
 	s.t.Helper()
-	args := append([]string{"--port", s.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-		"--dir", s.t.TempDir(), "--daemonize", "no"}, s.options...)
+	args := []string{"--port", s.port, "--bind", "127.0.0.1", "--dir", s.t.TempDir(), "--daemonize", "no"}
+	if s.sentinel != "" {
+		args = append([]string{s.sentinel}, append(args, "--sentinel")...)
+	} else {
+		args = append(append(args, "--save", "", "--appendonly", "no"), s.options...)
+	}
 	s.process = exec.Command("redis-server", args...)
 	if err := s.process.Start(); err != nil {
 		s.t.Fatalf("redis-server, which `make test` installs: %v", err)
@@ -108,6 +156,12 @@ func (s *Server) ask(command ...string) (any, error) {
 		args[i] = a
 	}
 	return c.Do(ctx, args...).Result()
+}
+
+// InfoHas reports whether a section of INFO has a line with the text.
+func (s *Server) InfoHas(section, text string) bool {
+	info, err := s.ask("INFO", section)
+	return err == nil && strings.Contains(fmt.Sprint(info), text)
 }
 
 // Requests is how many round trips clients have made so far: reads from their sockets in which a command came.

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs what the tests start, where it is missing: redis-server, from the system's packages.
+set -euo pipefail
+missing=()
+command -v redis-server >/dev/null || missing+=(redis-server)
+command -v redis-cli >/dev/null || missing+=(redis-tools)
+[ ${#missing[@]} -eq 0 ] && exit 0
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+if command -v apt-get >/dev/null; then
+  as_root apt-get update -qq
+  # Installed, not started: the tests start their own on ports of their own.
+  as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+elif command -v brew >/dev/null; then
+  brew install redis
+else
+  echo "please install: ${missing[*]}" >&2
+  exit 1
+fi

@@ -1,0 +1,70 @@
+package redisstate
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"openai-api-proxy/pkg/redistest"
+	"openai-api-proxy/pkg/state"
+	"openai-api-proxy/pkg/state/statetest"
+)
+
+// The suite on a Cluster of three nodes: every script keeps to one slot.
+func TestCluster(t *testing.T) {
+	var nodes []string
+	for range 3 {
+		port := redistest.FreeClusterPort(t)
+		nodes = append(nodes, redistest.StartOn(t, port, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000").Addr())
+	}
+	out, err := exec.Command("redis-cli", append(append([]string{"--cluster", "create"}, nodes...), "--cluster-yes")...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	url := fmt.Sprintf("redis://%s?cluster=true&addr=%s&addr=%s", nodes[0], nodes[1], nodes[2])
+	eventually(t, func() bool { return opened(t, url).Ping(t.Context()) == nil })
+	statetest.Run(t, func(t *testing.T) state.Store { return opened(t, url) })
+}
+
+// The suite behind three Sentinels, and a failover: how long nobody answers is printed.
+func TestSentinel(t *testing.T) {
+	primary := redistest.Start(t)
+	_, port, _ := strings.Cut(primary.Addr(), ":")
+	replica := redistest.Start(t, "--replicaof", "127.0.0.1", port)
+	eventually(t, func() bool { return replica.InfoHas("replication", "master_link_status:up") })
+	var sentinels []string
+	for range 3 {
+		sentinels = append(sentinels, redistest.StartSentinel(t, "mymaster", primary.Addr()).Addr())
+	}
+	url := fmt.Sprintf("redis://%s?master_name=mymaster&addr=%s&addr=%s", sentinels[0], sentinels[1], sentinels[2])
+	eventually(t, func() bool { return opened(t, url).Ping(t.Context()) == nil })
+	statetest.Run(t, func(t *testing.T) state.Store { return opened(t, url) })
+
+	s := opened(t, url)
+	spend := func() error {
+		_, err := s.Spend(t.Context(), "c:one", []state.Charge{rate})
+		return err
+	}
+	if err := spend(); err != nil {
+		t.Fatal(err)
+	}
+	primary.Kill()
+	gone := time.Now()
+	for end := gone.Add(30 * time.Second); ; {
+		err := spend()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, state.ErrUnavailable) {
+			t.Fatalf("during the failover: %v", err)
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no answer 30 s after the primary was killed: %v", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Logf("answered again %v after the primary was killed", time.Since(gone).Round(time.Millisecond))
+}
