@@ -39,8 +39,8 @@ ha: tools ## the shared state on a three-node Cluster and behind Sentinel
 conformance: ## the official SDKs and the README's examples against the real binaries
 	pkg/conformance/run.sh
 
-fuzz: ## every fuzz target for FUZZTIME each (default 10s)
-	@deploy/fuzz.sh $(or $(FUZZTIME),10s)
+fuzz: ## every fuzz target for FUZZTIME each (default 200000x)
+	@deploy/fuzz.sh $(or $(FUZZTIME),200000x)
 
 clean: ## remove what was built
 	rm -rf $(BIN)

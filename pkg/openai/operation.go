@@ -26,5 +26,5 @@ type Repeat uint8
 const (
 	RepeatUnlessRefused Repeat = iota // inference and reads: also when the first attempt may have been carried out
 	RepeatAfter5xx                    // creates something small: after an answer of 5xx, never after silence
-	RepeatNever                       // batches, fine-tunes, videos, background work: only when it was certainly not executed
+	RepeatNever                       // batches, fine-tunes, videos, background work: only if certainly not executed
 )

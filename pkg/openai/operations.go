@@ -2,9 +2,9 @@ package openai
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -38,63 +38,10 @@ var stateless = []Operation{
 var closed = []string{"/v1/organization", "/v1/organizations", "/v1/projects", "/v1/realtime/client_secrets",
 	"/v1/realtime/sessions", "/v1/realtime/transcription_sessions", "/v1/realtime/translations", "/v1/chatkit/sessions"}
 
-// Operations is the operation table.
+// Operations is the operation table. It does not change once it is made.
 type Operations struct {
-	byShape map[string][]operation // by number of segments
+	bySize map[int][]entry // by number of segments behind /v1
 }
-
-type operation struct {
-	Operation
-	segments []string // of the template, without /v1
-	denied   bool
-}
-
-// NewOperations is the table with what the settings add to it and take from it: "POST /v1/decisions", with {slots}. The
-// error names every entry that is not of that form.
-func NewOperations(allow, deny []string) (*Operations, error) {
-	o := &Operations{byShape: map[string][]operation{}}
-	for _, op := range stateless {
-		o.add(op, false)
-	}
-	var errs []error
-	for _, list := range []struct {
-		entries []string
-		denied  bool
-	}{{allow, false}, {deny, true}} {
-		for _, entry := range list.entries {
-			op, err := parseEntry(entry)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			o.add(op, list.denied)
-		}
-	}
-	return o, errors.Join(errs...)
-}
-
-// parseEntry reads "METHOD /v1/path".
-func parseEntry(entry string) (Operation, error) {
-	method, path, found := strings.Cut(entry, " ")
-	if !found || strings.ToUpper(method) != method || !strings.HasPrefix(path, "/v1/") || CheckPath(path) != nil ||
-		strings.ContainsAny(path, " ?#%") {
-		return Operation{}, fmt.Errorf("operation %q is not of the form \"POST /v1/path\"", entry)
-	}
-	op := Operation{Method: method, Path: path, Repeat: RepeatUnlessRefused}
-	if method != http.MethodGet {
-		op.Model, op.Repeat = ModelInJSON, RepeatAfter5xx
-	}
-	return op, nil
-}
-
-// add puts an operation in front of those that match the same.
-func (o *Operations) add(op Operation, denied bool) {
-	segments := strings.Split(op.Path, "/")[2:]
-	shape := shapeOf(op.Method, len(segments))
-	o.byShape[shape] = append([]operation{{op, segments, denied}}, o.byShape[shape]...)
-}
-
-func shapeOf(method string, segments int) string { return fmt.Sprintf("%s %d", method, segments) }
 
 // Match is an operation found, and the path to ask the upstream for.
 type Match struct {
@@ -104,82 +51,82 @@ type Match struct {
 }
 
 // Match finds the operation of a method and an escaped path, which starts with /v1/ or /proxy/v1/. HEAD is found where
-// GET is. Errors are ErrHostile, ErrUnknown and ErrDenied.
+// GET is. Of two operations that match, the one with fewer slots is meant; of equals, the first. Errors are ErrHostile,
+// ErrDenied and ErrUnknown; a hostile path is never told what the table says of it.
 func (o *Operations) Match(method, escapedPath string) (Match, error) {
 	if err := CheckPath(escapedPath); err != nil {
 		return Match{}, err
 	}
-	path, found := strings.CutPrefix(strings.TrimPrefix(escapedPath, "/proxy"), "/v1/")
-	if !found {
-		return Match{}, ErrUnknown
+	path, isAPI := strings.CutPrefix(strings.TrimPrefix(escapedPath, "/proxy"), "/v1/")
+	if !isAPI {
+		return Match{}, withoutSlot(escapedPath)
 	}
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	segments := strings.Split(path, "/")
-	best := -1
-	candidates := o.byShape[shapeOf(method, len(segments))]
-	for i, op := range candidates {
-		if op.matches(segments) && (best < 0 || op.literals() > candidates[best].literals()) {
-			best = i
-		}
+	f := o.find(method, segments)
+	if !f.known {
+		return Match{}, withoutSlot("/v1/" + path)
 	}
-	if best < 0 {
-		return Match{}, unmatched("/v1/" + path)
-	}
-	if candidates[best].denied {
+	plain, _ := url.PathUnescape(path) // checked
+	switch {
+	case f.denied, isClosed("/v1/"+plain) && !(f.op != nil && isClosed(f.op.Path)):
 		return Match{}, ErrDenied
+	case f.op == nil:
+		return Match{}, ErrUnknown
 	}
-	return candidates[best].match(segments), nil
+	return f.op.match(segments), nil
 }
 
-// unmatched says why a path that no operation matches is refused. An escape can only be meant to hide what it spells,
-// since it stands in no slot.
-func unmatched(path string) error {
-	if strings.Contains(path, "%") {
-		return ErrHostile
+// finding is what the table has for a method and path.
+type finding struct {
+	op     *entry // what is open, and says most of the path; nil: nothing
+	known  bool   // a template has the path, if with another method
+	denied bool   // a setting closes it
+}
+
+// find looks for a path. Whether it is denied is asked of what its segments spell: an escape in a slot is no way
+// around.
+func (o *Operations) find(method string, segments []string) (f finding) {
+	plain := slices.Clone(segments)
+	for i, s := range plain {
+		plain[i], _ = url.PathUnescape(s) // checked
 	}
-	for _, c := range closed {
-		if rest, found := strings.CutPrefix(path, c); found && (rest == "" || rest[0] == '/') {
-			return ErrDenied
+	entries := o.bySize[len(segments)]
+	for i := range entries {
+		e := &entries[i]
+		fits := e.fits(segments)
+		f.known = f.known || fits
+		switch {
+		case e.Method != method:
+		case e.denied:
+			f.denied = f.denied || e.fits(plain)
+		case fits && (f.op == nil || e.literals > f.op.literals):
+			f.op = e
 		}
+	}
+	return f
+}
+
+// withoutSlot says why a path that no template fits is refused. An escape in it can only be meant to hide what it
+// spells, since it stands in no slot.
+func withoutSlot(path string) error {
+	switch {
+	case strings.Contains(path, "%"):
+		return ErrHostile
+	case isClosed(path):
+		return ErrDenied
 	}
 	return ErrUnknown
 }
 
-func (op operation) matches(segments []string) bool {
-	for i, s := range op.segments {
-		if isSlot(s) {
-			if segments[i] == "" {
-				return false
-			}
-		} else if s != segments[i] {
-			return false
+// isClosed reports whether a path belongs to a closed family.
+func isClosed(path string) bool {
+	for _, family := range closed {
+		if rest, found := strings.CutPrefix(path, family); found && (rest == "" || rest[0] == '/') {
+			return true
 		}
 	}
-	return true
-}
-
-// literals counts the segments that are not slots: of two operations that match, the one that says more is meant.
-func (op operation) literals() (n int) {
-	for _, s := range op.segments {
-		if !isSlot(s) {
-			n++
-		}
-	}
-	return n
-}
-
-func (op operation) match(segments []string) Match {
-	m := Match{Op: op.Operation, Path: "/v1/" + strings.Join(segments, "/")}
-	for i, s := range op.segments {
-		if s == "{model}" {
-			m.Model, _ = url.PathUnescape(segments[i]) // checked
-		}
-	}
-	return m
-}
-
-func isSlot(segment string) bool {
-	return strings.HasPrefix(segment, "{") && strings.HasSuffix(segment, "}")
+	return false
 }

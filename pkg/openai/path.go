@@ -7,23 +7,28 @@ import (
 )
 
 // CheckPath refuses, with ErrHostile, what no client library sends and what parsers disagree about: empty, "." and ".."
-// segments, also when they are escaped once, backslashes, control bytes and broken escapes.
+// segments, also when they are escaped once, backslashes, control bytes, broken escapes, and what would end the path. A
+// slash at the end is none of these.
 func CheckPath(escapedPath string) error {
-	for i, segment := range strings.Split(strings.TrimPrefix(escapedPath, "/"), "/") {
-		if err := checkSegment(segment, i > 0 || escapedPath != "/"); err != nil {
+	segments := strings.Split(strings.TrimPrefix(escapedPath, "/"), "/")
+	for i, segment := range segments {
+		if segment == "" && i < len(segments)-1 {
+			return fmt.Errorf("%w: empty segment", ErrHostile)
+		}
+		if err := checkSegment(segment); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkSegment(segment string, mustSay bool) error {
+func checkSegment(segment string) error {
+	if strings.ContainsAny(segment, " ?#") {
+		return fmt.Errorf("%w: unescaped", ErrHostile)
+	}
 	plain, err := url.PathUnescape(segment)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("%w: broken escape", ErrHostile)
-	case plain == "" && mustSay:
-		return fmt.Errorf("%w: empty segment", ErrHostile)
 	}
 	for part := range strings.SplitSeq(plain, "/") { // an escaped slash makes segments for whoever unescapes it
 		if part == "." || part == ".." {

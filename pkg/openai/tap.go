@@ -15,13 +15,16 @@ const (
 )
 
 // Tap reads an answer beside the bytes that pass: the usage, how many events carried output, how it ended. It never
-// fails; what it cannot read costs only the figure.
+// fails; what it cannot read costs only the figure, and what it reads does not depend on how the answer was cut into
+// writes. It holds at most 80 KiB. Use NewTap.
 type Tap struct {
 	events bool // server-sent events; otherwise one JSON document
 	silent bool // neither: nothing to read
-	line   []byte
-	cut    bool // line has lost its beginning
 
+	line   []byte // the unfinished line, or the body; of a long one some of its last bytes, at least tailKept
+	cut    bool   // line is long: its beginning was read by seeHead, and is gone
+	named  kind   // by the event's own name, which stands on a line before its data
+	begun  kind   // by the beginning of a long line, to be counted when its end comes
 	usage  Usage
 	known  bool
 	deltas int64
@@ -29,180 +32,165 @@ type Tap struct {
 	failed bool
 }
 
-// NewTap makes a tap for an answer of the content type.
+// NewTap makes a tap for an answer of the content type. Of a type that is neither events nor JSON it reads nothing.
 func NewTap(contentType string) *Tap {
-	t := &Tap{events: strings.HasPrefix(contentType, "text/event-stream")}
-	t.silent = !t.events && !strings.Contains(contentType, "json")
-	return t
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	media = strings.TrimSpace(media)
+	events := media == "text/event-stream"
+	return &Tap{events: events, silent: !events && media != "application/json" && !strings.HasSuffix(media, "+json")}
 }
 
-// Write takes the next bytes.
+// Write takes the next bytes. It keeps none of p.
 func (t *Tap) Write(p []byte) (int, error) {
 	n := len(p)
 	if t.silent {
 		return n, nil
 	}
-	if !t.events {
-		t.keep(p)
-		return n, nil
-	}
-	for len(p) > 0 {
+	for t.events {
 		end := bytes.IndexByte(p, '\n')
 		if end < 0 {
-			t.keep(p)
 			break
 		}
-		if len(t.line) == 0 {
-			t.see(p[:end], false)
+		if len(t.line) == 0 && end <= lineKept {
+			t.see(p[:end])
 		} else {
 			t.keep(p[:end])
-			t.see(t.line, t.cut)
-			t.line, t.cut = t.line[:0], false
+			t.finish()
 		}
 		p = p[end+1:]
 	}
+	t.keep(p)
 	return n, nil
 }
 
-// keep appends to the line, of which only the tail stays when it is too long.
+// keep appends to the line. When it gets too long its beginning is read, and then only its tail stays.
 func (t *Tap) keep(p []byte) {
-	t.line = append(t.line, p...)
-	if len(t.line) > lineKept {
-		t.line = append(t.line[:0], t.line[len(t.line)-tailKept:]...)
-		t.cut = true
+	if room := lineKept - len(t.line); !t.cut && len(p) > room {
+		t.line = append(t.line, p[:room]...)
+		t.seeHead()
+		t.cut, p = true, p[room:]
 	}
-}
-
-var (
-	dataField  = []byte("data:")
-	doneData   = []byte("[DONE]")
-	usageName  = []byte(`"usage"`)
-	errorName  = []byte(`"error"`)
-	typeName   = []byte(`"type"`)
-	contentKey = []byte(`"content":"`)
-	deltaKey   = []byte(`"delta":"`)
-	argsKey    = []byte(`"arguments":"`)
-	textKey    = []byte(`"text":"`)
-)
-
-// see reads one line of a stream. Ordinary ones, which carry output, are only searched, not decoded.
-func (t *Tap) see(line []byte, cut bool) {
-	if !cut {
-		data, found := bytes.CutPrefix(line, dataField)
-		if !found {
-			return
-		}
-		line = bytes.TrimSpace(data)
-		if bytes.Equal(line, doneData) {
-			t.ended = true
-			return
-		}
-		if carriesOutput(line) {
-			t.deltas++
-		}
-		t.readType(line)
-	}
-	if bytes.Contains(line, usageName) {
-		t.readUsage(line, cut)
-	}
-}
-
-// carriesOutput reports whether an event has a piece of text, of arguments or of audio that is not empty.
-func carriesOutput(line []byte) bool {
-	for _, key := range [...][]byte{deltaKey, contentKey, argsKey, textKey} {
-		if i := bytes.Index(line, key); i >= 0 && i+len(key) < len(line) && line[i+len(key)] != '"' {
-			return true
-		}
-	}
-	return false
-}
-
-// terminal are the types of events after which nothing follows, and whether they tell of a failure.
-var terminal = map[string]bool{"response.completed": false, "response.incomplete": false, "response.failed": true,
-	"image_generation.completed": false, "image_edit.completed": false, "speech.audio.done": false,
-	"transcript.text.done": false, "error": true}
-
-func (t *Tap) readType(line []byte) {
-	if bytes.Contains(line, errorName) {
-		if e := gjson.GetBytes(line, "error"); e.IsObject() || e.Type == gjson.String && e.Str != "" {
-			t.failed = true
-		}
-	}
-	if !bytes.Contains(line, typeName) {
+	if !t.cut {
+		t.line = append(t.line, p...)
 		return
 	}
-	if failed, ends := terminal[gjson.GetBytes(line, "type").Str]; ends {
-		t.ended = true
-		t.failed = t.failed || failed
+	p = p[max(0, len(p)-tailKept):]
+	if len(t.line)+len(p) > lineKept {
+		t.line = append(t.line[:0], t.line[len(t.line)-tailKept:]...)
+	}
+	t.line = append(t.line, p...)
+}
+
+// finish reads the line that was kept.
+func (t *Tap) finish() {
+	if t.cut {
+		t.seeTail()
+		t.count(t.begun)
+	} else {
+		t.see(t.line)
+	}
+	t.line, t.cut, t.begun = t.line[:0], false, kind{}
+}
+
+// see reads one line of a stream.
+func (t *Tap) see(line []byte) {
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	if len(line) == 0 {
+		t.named = kind{}
+		return
+	}
+	if name, found := bytes.CutPrefix(line, nameField); found {
+		t.named = kinds[string(bytes.TrimSpace(name))]
+		return
+	}
+	if data, found := bytes.CutPrefix(line, dataField); found {
+		t.count(t.read(bytes.TrimSpace(data)))
 	}
 }
 
-// readUsage finds the usage in a line or body; of one that was cut, in its tail.
-func (t *Tap) readUsage(doc []byte, cut bool) {
-	var found gjson.Result
-	if cut {
-		if i := lastMember(doc, usageName); i >= 0 {
-			found = gjson.ParseBytes(bytes.TrimLeft(doc[i+len(usageName):], ": \t"))
-		}
-	} else if found = gjson.GetBytes(doc, "usage"); !found.IsObject() {
-		found = gjson.GetBytes(doc, "response.usage")
-	}
-	if u, ok := usageOf(found); ok {
-		t.usage, t.known = u, true
+// seeHead reads the beginning of a long line or body. That its event ends the stream is believed when the line ends.
+func (t *Tap) seeHead() {
+	if !t.events {
+		t.learn(usageIn(view(t.line)))
+	} else if data, found := bytes.CutPrefix(t.line, dataField); found {
+		t.begun = t.read(data)
 	}
 }
 
-// lastMember is where the name stands last, not as a part of an escaped string.
-func lastMember(doc, name []byte) int {
-	for end := len(doc); ; {
-		i := bytes.LastIndex(doc[:end], name)
-		if i <= 0 || doc[i-1] != '\\' {
-			return i
-		}
-		end = i
+// seeTail reads the end of a long line or body.
+func (t *Tap) seeTail() { t.learn(usageInTail(view(t.line[len(t.line)-tailKept:]))) }
+
+func (t *Tap) learn(usage Usage, ok bool) {
+	if ok {
+		t.usage, t.known = usage, true
 	}
 }
 
-// mostTokens bounds what is believed: beyond it integers lose digits on their way through Lua and JavaScript.
-const mostTokens = 1 << 53
+func (t *Tap) count(k kind) {
+	t.ended = t.ended || k.ends
+	t.failed = t.failed || k.fails
+}
 
-// usageOf reads a usage object in any of its forms.
-func usageOf(u gjson.Result) (Usage, bool) {
-	if !u.IsObject() {
-		return Usage{}, false
+// read reads the data of an event, and says of which kind that is. Data that carries output is only searched: a look at
+// its structure is for the few that have a type, an error or a usage.
+func (t *Tap) read(data []byte) kind {
+	if bytes.Equal(data, doneData) {
+		return kind{ends: true}
 	}
-	input, output := u.Get("input_tokens"), u.Get("output_tokens")
-	inputMore, outputMore := "input_tokens_details", "output_tokens_details"
-	if !input.Exists() {
-		input, output = u.Get("prompt_tokens"), u.Get("completion_tokens")
-		inputMore, outputMore = "prompt_tokens_details", "completion_tokens_details"
+	text, means := view(data), t.named
+	typed := ""
+	if bytes.Contains(data, typeName) {
+		typed = gjson.Get(text, "type").Str
+		means = means.and(kinds[typed])
 	}
-	if !input.Exists() && !output.Exists() {
-		return Usage{}, false // as for a transcription that is paid by the second
+	if !means.ends && carriesOutput(data, typed) {
+		t.deltas++
 	}
-	usage := Usage{Input: input.Int(), Output: output.Int(), Basis: Exact,
-		Cached: u.Get(inputMore + ".cached_tokens").Int(), Reasoning: u.Get(outputMore + ".reasoning_tokens").Int()}
-	for _, n := range [...]int64{usage.Input, usage.Cached, usage.Output, usage.Reasoning} {
-		if n < 0 || n > mostTokens {
-			return Usage{}, false
+	if bytes.Contains(data, errorName) && truthy(gjson.Get(text, "error")) {
+		means.fails = true
+	}
+	t.learn(usageIn(text))
+	return means
+}
+
+// final is the tap as it stands when no more bytes come. A line may be a whole event even so.
+func (t *Tap) final() Tap {
+	end := *t
+	switch {
+	case t.silent:
+	case !t.events && t.cut:
+		end.seeTail()
+	case !t.events:
+		end.learn(usageIn(view(t.line)))
+	case !t.cut:
+		data := bytes.TrimSpace(bytes.TrimPrefix(t.line, dataField))
+		if bytes.Equal(data, doneData) || gjson.Valid(view(data)) {
+			end.see(t.line)
 		}
 	}
-	return usage, true
+	return end
 }
 
 // Usage is what the upstream said was used; false while it has not.
 func (t *Tap) Usage() (Usage, bool) {
-	if !t.events && !t.known && len(t.line) > 0 {
-		t.readUsage(t.line, t.cut)
-	}
-	return t.usage, t.known
+	end := t.final()
+	return end.usage, end.known
 }
 
 // Deltas is how many events carried output: roughly one token each.
-func (t *Tap) Deltas() int64 { return t.deltas }
+func (t *Tap) Deltas() int64 {
+	end := t.final()
+	return end.deltas
+}
 
 // Ended reports whether the stream's own last event was seen.
-func (t *Tap) Ended() bool { return t.ended }
+func (t *Tap) Ended() bool {
+	end := t.final()
+	return end.ended
+}
 
 // Failed reports whether the stream told of a failure.
-func (t *Tap) Failed() bool { return t.failed }
+func (t *Tap) Failed() bool {
+	end := t.final()
+	return end.failed
+}

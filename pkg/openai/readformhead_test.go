@@ -1,0 +1,89 @@
+package openai
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// form makes a body of names and values in turn; the name "file" makes a part with a file name.
+func form(t testing.TB, fields ...string) (contentType string, body []byte) {
+	t.Helper()
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for pair := range slices.Chunk(fields, 2) {
+		create := w.CreateFormField
+		if pair[0] == "file" {
+			create = func(string) (io.Writer, error) { return w.CreateFormFile("model", "model") }
+		}
+		part, err := create(pair[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(part, pair[1])
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return w.FormDataContentType(), b.Bytes()
+}
+
+func TestReadFormHead(t *testing.T) {
+	audio := strings.Repeat("\r\n--x\r\n", 1000)
+	many := slices.Repeat([]string{"x", "y"}, mostParts)
+	for name, c := range map[string]struct {
+		fields []string
+		cut    int // bytes that are missing at the end
+		want   Head
+	}{
+		"model behind the file": {[]string{"file", audio, "model", "whisper-1", "stream", "true"}, 0,
+			Head{Model: "whisper-1", Stream: true, Readable: true}},
+		"stream by number": {[]string{"stream", "1"}, 0, Head{Stream: true, Readable: true}},
+		"no stream":        {[]string{"stream", "true", "stream", "false"}, 0, Head{Readable: true}},
+		"two models": {[]string{"model", "a", "file", audio, "model", "b"}, 0, Head{Model: "b", Doubled: true,
+			Readable: true}},
+		"cut within the file": {[]string{"model", "a", "file", audio}, 2000, Head{Model: "a"}},
+		"cut within a value":  {[]string{"model", "a", "model", strings.Repeat("b", 500)}, 300, Head{Model: "a"}},
+		"cut before the end":  {[]string{"model", "a"}, 4, Head{Model: "a"}},
+		"no model":            {[]string{"file", audio}, 0, Head{Readable: true}},
+		"longest model": {[]string{"model", strings.Repeat("a", mostInPart)}, 0, Head{Model: strings.Repeat("a",
+			mostInPart), Readable: true}},
+		"longer model":   {[]string{"model", strings.Repeat("a", mostInPart+1)}, 0, Head{}},
+		"too many parts": {append(many, "model", "a"), 0, Head{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			contentType, body := form(t, c.fields...)
+			if got := ReadFormHead(contentType, body[:len(body)-c.cut]); !reflect.DeepEqual(got, c.want) {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+		})
+	}
+	for _, contentType := range []string{"multipart/form-data", "multipart/mixed; boundary=x", "application/json", "",
+		";"} {
+		if got := ReadFormHead(contentType, []byte("--x--\r\n")); got.Readable {
+			t.Errorf("%q: readable", contentType)
+		}
+	}
+}
+
+func FuzzReadFormHead(f *testing.F) {
+	const disposition = "--x\r\nContent-Disposition: form-data; name="
+	for _, body := range []string{disposition + "model\r\n\r\na\r\n--x--\r\n", disposition + "\"model\"\r\n\r\na\r\n",
+		disposition + "model; filename=f\r\n\r\na\r\n--x--", "--x--\r\n", ""} {
+		f.Add("multipart/form-data; boundary=x", []byte(body))
+	}
+	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
+		h := ReadFormHead(contentType, body)
+		if len(h.Model) > mostInPart || h.Model != "" && !bytes.Contains(body, []byte(h.Model)) {
+			t.Errorf("the model %q is not in the body", h.Model)
+		}
+		if h.Doubled && bytes.Count(body, []byte("model")) < 2 && !bytes.ContainsAny(body, "%*=?") {
+			t.Errorf("doubled in %q", body)
+		}
+	})
+}
