@@ -15,7 +15,7 @@ import (
 )
 
 // fleet starts replicas that share a Redis.
-func fleet(t *testing.T, server *redistest.Server, n int, env map[string]string) []*rig {
+func fleet(t *testing.T, server interface{ URL() string }, n int, env map[string]string) []*rig {
 	t.Helper()
 	env["REDIS_URL"] = server.URL()
 	replicas := make([]*rig, n)
@@ -187,7 +187,8 @@ func (r *rig) state(id string) string { return r.KeyState(id) }
 func TestRedisOutages(t *testing.T) {
 	_, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{Chunks: 20, ChunkDelayMS: 30, ContentBytes: 4}))
 	server := redistest.Start(t)
-	replicas := fleet(t, server, 2, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "LOG_LEVEL": "warn",
+	wire := redistest.Through(t, server)
+	replicas := fleet(t, wire, 2, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "LOG_LEVEL": "warn",
 		"CLIENT_TOKENS": fmt.Sprintf(`[{"id":"free","token":%q},{"id":"rated","token":"sk-test-rated-000000000000000001","rpm":1000000}]`, clientToken)})
 	var calls, failed atomic.Int64
 	stop := make(chan struct{})
@@ -222,7 +223,8 @@ func TestRedisOutages(t *testing.T) {
 	}{
 		{"killed", server.Kill, server.Run},
 		{"frozen", server.Freeze, server.Thaw},
-		{"slow", func() { server.Do("CLIENT", "PAUSE", "1500") }, func() {}},
+		{"slowed to 500 ms", func() { wire.Slow(500 * time.Millisecond) }, func() { wire.Slow(0) }},
+		{"paused", func() { server.Do("CLIENT", "PAUSE", "1500") }, func() {}},
 		{"emptied", func() { server.Do("FLUSHALL") }, func() {}},
 	} {
 		outage.begin()

@@ -18,7 +18,7 @@ func TestCluster(t *testing.T) {
 	var nodes []string
 	for range 3 {
 		port := redistest.FreeClusterPort(t)
-		nodes = append(nodes, redistest.StartOn(t, port, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000").Addr())
+		nodes = append(nodes, redistest.StartOn(t, port, "--cluster-enabled", "yes", "--cluster-node-timeout", "5000").Addr())
 	}
 	out, err := exec.Command("redis-cli", append(append([]string{"--cluster", "create"}, nodes...), "--cluster-yes")...).CombinedOutput()
 	if err != nil {

@@ -27,9 +27,11 @@ func (k keys) restsChannel() string { return k.prefix + ":rests" }
 // claim is held by who probes a subject: "oap:{probe:key/key1}".
 func (k keys) claim(s state.Subject) string { return k.prefix + ":{probe:" + subjectName(s) + "}" }
 
-// usage is the hash of all usage totals: "oap:{usage}"; the batches taken in are a hash beside it.
-func (k keys) usage() string   { return k.prefix + ":{usage}" }
-func (k keys) batches() string { return k.prefix + ":{usage}:batches" }
+// usage is the hash of all usage totals: "oap:{usage}".
+func (k keys) usage() string { return k.prefix + ":{usage}" }
+
+// batch is the number of the last batch that was taken in from a replica: "oap:{usage}:batch:<epoch>".
+func (k keys) batch(epoch string) string { return k.prefix + ":{usage}:batch:" + epoch }
 
 // replicas is the sorted set of heartbeats: "oap:replicas".
 func (k keys) replicas() string { return k.prefix + ":replicas" }

@@ -15,6 +15,9 @@ import (
 	"openai-api-proxy/pkg/state"
 )
 
+// batchLife is how long the number of a replica's last batch is kept: longer than any batch is in doubt.
+const batchLife = 7 * 24 * time.Hour
+
 // Count runs count.lua with the next number of this replica. A batch whose answer was lost is this store's to deliver: it
 // is kept, and sent again under the same number before any other, so that it is added once. An error means that the batch
 // was not taken.
@@ -24,7 +27,7 @@ func (s *Store) Count(ctx context.Context, usage []state.Usage) error {
 	}
 	s.batch.Lock()
 	defer s.batch.Unlock()
-	args := []any{s.epoch, s.sent + 1}
+	args := []any{batchLife.Milliseconds(), s.sent + 1}
 	for _, u := range usage {
 		prefix := string(u.Kind) + "/" + u.ID + "/"
 		for _, f := range fields(&u.Counts) {
@@ -58,7 +61,7 @@ func (s *Store) settleDoubt(ctx context.Context) error {
 func (s *Store) sendLocked(ctx context.Context, args []any) error {
 	ctx, cancel := within(ctx, slowTimeout)
 	defer cancel()
-	err := s.count.Run(ctx, s.slow, []string{s.keys.usage(), s.keys.batches()}, args...).Err()
+	err := s.count.Run(ctx, s.slow, []string{s.keys.usage(), s.keys.batch(s.epoch)}, args...).Err()
 	if err == nil {
 		s.sent++
 	}
