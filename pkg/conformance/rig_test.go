@@ -201,3 +201,22 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 	t.Fatalf("%s: not in 10 s", what)
 }
+
+// requests is how many requests the mock received, by key.
+func (r *rig) requests(t testing.TB) map[string]int64 {
+	t.Helper()
+	resp, err := http.Get(r.mock + "/_stats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var stats map[string]struct{ Requests int64 }
+	if err := json.NewDecoder(resp.Body).Decode(&stats); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]int64{}
+	for key, s := range stats {
+		all[key] = s.Requests
+	}
+	return all
+}
