@@ -28,8 +28,9 @@ func (a *App) join(ctx context.Context, metrics *prometheus.Registry) error {
 		a.edge.SetReady(true)
 		return nil
 	}
-	err := a.meet(ctx)
+	stop, err := a.meet(ctx)
 	if err == nil {
+		a.onStop("watching the fleet", func() error { stop(); return nil })
 		return nil
 	}
 	if !errors.Is(err, state.ErrUnavailable) {
@@ -47,23 +48,20 @@ func (a *App) join(ctx context.Context, metrics *prometheus.Registry) error {
 	return nil
 }
 
-// meet is one try to become one of the fleet.
-func (a *App) meet(ctx context.Context) error {
+// meet is one try to become one of the fleet; stop ends it.
+func (a *App) meet(ctx context.Context) (stop func(), err error) {
 	if err := a.fleet.Ping(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if err := a.keys.Restore(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	stop := a.fleet.Watch(a.keys.Sync)
-	a.onStop("watching the fleet", func() error {
-		stop()
-		return nil
-	})
+	stop = a.fleet.Watch(a.keys.Sync)
 	a.edge.SetReady(true)
-	return nil
+	return stop, nil
 }
 
+// meetLater tries until it is one of the fleet, and then is until the context ends.
 func (a *App) meetLater(ctx context.Context) {
 	tick := time.NewTicker(joinEvery)
 	defer tick.Stop()
@@ -72,9 +70,11 @@ func (a *App) meetLater(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			err := a.meet(ctx)
+			stop, err := a.meet(ctx)
 			if err == nil {
 				a.log.Info("ready: redis answers")
+				<-ctx.Done()
+				stop()
 				return
 			}
 			if !errors.Is(err, state.ErrUnavailable) {

@@ -25,7 +25,7 @@ type replica struct {
 // launch starts a replica without asking it to stop at the end: the test kills it.
 func launch(t *testing.T, env []string, as func(*exec.Cmd)) *replica {
 	t.Helper()
-	port := freePort(t)
+	port := redistest.FreePort(t)
 	r := &replica{url: "http://127.0.0.1:" + port, log: new(output), process: exec.Command(filepath.Join(binaries, "openai-api-proxy"))}
 	r.process.Env = append(env, "LISTEN_ADDR=127.0.0.1:"+port)
 	r.process.Dir = t.TempDir()

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
+
+	"openai-api-proxy/pkg/redistest"
 )
 
 // binaries is the folder with the programs under test.
@@ -47,18 +48,6 @@ const (
 	keyC  = "sk-test-conformance-c-00000001"
 	token = "sk-test-token-0123456789abcdef"
 )
-
-// freePort is a port on which nobody listens.
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
 
 // output is what a process wrote.
 type output struct {
@@ -120,7 +109,7 @@ type rig struct {
 
 func startMock(t testing.TB) string {
 	t.Helper()
-	addr := "127.0.0.1:" + freePort(t)
+	addr := "127.0.0.1:" + redistest.FreePort(t)
 	run(t, "http://"+addr+"/_stats", nil, "mockopenai", "-addr", addr, "-chunks", "20")
 	return "http://" + addr
 }
@@ -128,7 +117,7 @@ func startMock(t testing.TB) string {
 // start runs both; variables replace the usual ones.
 func start(t testing.TB, variables ...string) *rig {
 	t.Helper()
-	r := &rig{mock: startMock(t), port: freePort(t), dir: t.TempDir()}
+	r := &rig{mock: startMock(t), port: redistest.FreePort(t), dir: t.TempDir()}
 	r.url = "http://127.0.0.1:" + r.port
 	env := append([]string{"LISTEN_ADDR=127.0.0.1:" + r.port, "OPENAI_BASE_URL=" + r.mock, "DATA_DIR=" + r.dir,
 		fmt.Sprintf(`OPENAI_API_KEYS=[{"id":"a","key":%q},{"id":"b","key":%q},{"id":"c","key":%q}]`, keyA, keyB, keyC),

@@ -123,6 +123,9 @@ func (a *Answer) Forward(w http.ResponseWriter, how Forwarding) Delivered {
 
 func (a *Answer) copyHeader(to http.Header) {
 	copyHeader(to, a.resp.Header, theirs, theirsByPrefix)
+	if a.isStream() {
+		to.Set("X-Accel-Buffering", "no") // nginx in front of us would otherwise collect events before it passes them on
+	}
 	if a.resp.StatusCode >= 300 && a.resp.StatusCode < 400 {
 		return
 	}

@@ -221,6 +221,9 @@ func TestStreamEnds(t *testing.T) {
 			if d.Verdict.Outcome != c.want || d.Verdict.Whole != c.whole || TimedOut(d.Verdict.Err) != c.timeout {
 				t.Errorf("delivered %+v", d)
 			}
+			if w.Header().Get("X-Accel-Buffering") != "no" {
+				t.Error("a proxy in front of us may buffer the stream")
+			}
 			if !strings.HasPrefix(w.Body.String(), event) || d.Deltas < 1 || d.FirstByte.IsZero() {
 				t.Errorf("the caller got %q, %+v", w.Body, d)
 			}
