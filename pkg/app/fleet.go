@@ -56,7 +56,7 @@ func (a *App) meet(ctx context.Context) (stop func(), err error) {
 	if err := a.keys.Restore(ctx); err != nil {
 		return nil, err
 	}
-	stop = a.fleet.Watch(a.keys.Sync)
+	stop = a.fleet.Watch(a.keys)
 	a.edge.SetReady(true)
 	return stop, nil
 }

@@ -129,6 +129,35 @@ func TestRestsOfAFleet(t *testing.T) {
 	}
 }
 
+// A Redis that was emptied, or was away while something happened, is told again what the replicas know; who joins then
+// learns it from there.
+func TestRestsAreToldAgain(t *testing.T) {
+	mock, url := upstream(t)
+	server := redistest.Start(t)
+	env := map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys()}
+	replicas := fleet(t, server, 2, env)
+	fail := func(r *rig, n int, id string) {
+		t.Helper()
+		mock.Fault(mockopenai.Fault{Key: keyNumber(n), Kind: "402"})
+		for r.state(id) != "exhausted" {
+			r.chat(t, plain)
+		}
+	}
+	fail(replicas[0], 2, "b")
+	eventually(t, "the other knows", func() bool { return replicas[1].state("b") == "exhausted" })
+	server.Do("FLUSHALL")
+	eventually(t, "Redis knows again", func() bool { return len(server.Keys("oap:{rests}")) == 1 })
+	if a, b := replicas[0].state("b"), replicas[1].state("b"); a != "exhausted" || b != "exhausted" {
+		t.Errorf("after Redis was emptied the key is %s and %s", a, b)
+	}
+	server.Kill()
+	fail(replicas[0], 3, "c")
+	server.Run()
+	eventually(t, "the other knows of both", func() bool { return replicas[1].state("c") == "exhausted" && replicas[1].state("b") == "exhausted" })
+	late := fleet(t, server, 1, env)[0]
+	eventually(t, "who joins knows of both", func() bool { return late.state("b") == "exhausted" && late.state("c") == "exhausted" })
+}
+
 // How soon the others leave a key alone that tripped here, and that one probe alone goes to the upstream when it half-opens.
 func TestTripIsToldAndOneProbeMade(t *testing.T) {
 	mock, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{ContentBytes: 4}))

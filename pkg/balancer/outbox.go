@@ -17,44 +17,55 @@ const (
 	lastWords = 2 * time.Second
 )
 
-// outbox tells the state what was decided here, in order, off the request path.
+// outbox tells the state what was decided here, in order, off the request path. What the state did not hear is told again
+// until it has: of each subject the latest, since that is all that counts.
 type outbox struct {
 	store   store
 	log     *slog.Logger
 	metrics *metrics
-	queue   chan func(context.Context) error
+	queue   chan message
+	untold  map[state.Subject]message // only run uses it
 }
 
+// message is something to tell. One without a subject is not told again.
+type message struct {
+	of   state.Subject
+	tell func(context.Context) error
+}
+
+// againEvery is the time between two tries to tell what was not heard.
+const againEvery = time.Second
+
 func newOutbox(s store, log *slog.Logger, m *metrics) *outbox {
-	return &outbox{store: s, log: log, metrics: m, queue: make(chan func(context.Context) error, outboxSize)}
+	return &outbox{store: s, log: log, metrics: m, queue: make(chan message, outboxSize), untold: map[state.Subject]message{}}
 }
 
 func (o *outbox) rest(r state.Rest) {
-	o.put(func(ctx context.Context) error { return o.store.Rest(ctx, r) })
+	o.put(message{r.Subject, func(ctx context.Context) error { return o.store.Rest(ctx, r) }})
 }
 
 func (o *outbox) wake(s state.Subject) {
-	o.put(func(ctx context.Context) error { return o.store.Wake(ctx, s) })
+	o.put(message{s, func(ctx context.Context) error { return o.store.Wake(ctx, s) }})
 }
 
 func (o *outbox) release(s state.Subject) {
-	o.put(func(ctx context.Context) error { return o.store.Release(ctx, s) })
+	o.put(message{tell: func(ctx context.Context) error { return o.store.Release(ctx, s) }})
 }
 
 // fail adds a failure of a key, and the attempts since the one before, to the fleet's sums, and hands those over.
 func (o *outbox) fail(key string, attempts int64, sums func(state.Attempts)) {
-	o.put(func(ctx context.Context) error {
+	o.put(message{tell: func(ctx context.Context) error {
 		all, err := o.store.Fail(ctx, key, state.Attempts{Attempts: attempts, Failures: 1})
 		if err == nil {
 			sums(all)
 		}
 		return err
-	})
+	}})
 }
 
-func (o *outbox) put(tell func(context.Context) error) {
+func (o *outbox) put(m message) {
 	select {
-	case o.queue <- tell:
+	case o.queue <- m:
 	default:
 		o.metrics.undecided.WithLabelValues("outbox").Inc()
 	}
@@ -62,10 +73,14 @@ func (o *outbox) put(tell func(context.Context) error) {
 
 // run tells until the context ends, and then what is left.
 func (o *outbox) run(ctx context.Context) {
+	again := time.NewTicker(againEvery)
+	defer again.Stop()
 	for {
 		select {
-		case tell := <-o.queue:
-			o.tell(context.Background(), tell)
+		case m := <-o.queue:
+			o.tell(context.Background(), m)
+		case <-again.C:
+			o.tellAgain()
 		case <-ctx.Done():
 			o.drain()
 			return
@@ -78,19 +93,36 @@ func (o *outbox) drain() {
 	defer cancel()
 	for {
 		select {
-		case tell := <-o.queue:
-			o.tell(ctx, tell)
+		case m := <-o.queue:
+			o.tell(ctx, m)
 		default:
 			return
 		}
 	}
 }
 
-func (o *outbox) tell(ctx context.Context, tell func(context.Context) error) {
+// tell says one message and reports whether it was heard.
+func (o *outbox) tell(ctx context.Context, m message) bool {
 	ctx, cancel := context.WithTimeout(ctx, tellWithin)
 	defer cancel()
-	if err := tell(ctx); err != nil {
-		o.metrics.undecided.WithLabelValues("outbox").Inc()
-		o.log.Debug("not told to the other replicas", "error", err)
+	err := m.tell(ctx)
+	if err == nil {
+		delete(o.untold, m.of)
+		return true
+	}
+	o.metrics.undecided.WithLabelValues("outbox").Inc()
+	o.log.Debug("not told to the other replicas", "error", err)
+	if _, known := o.untold[m.of]; m.of.Scope != "" && (known || len(o.untold) < outboxSize) {
+		o.untold[m.of] = m
+	}
+	return false
+}
+
+// tellAgain tells what was not heard, until the first that is not heard again.
+func (o *outbox) tellAgain() {
+	for _, m := range o.untold {
+		if !o.tell(context.Background(), m) {
+			return
+		}
 	}
 }

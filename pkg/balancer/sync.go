@@ -37,6 +37,40 @@ func (b *Balancer) Sync(rests []state.Rest) {
 	b.synced.rests = now
 }
 
+// Retell tells the state, which has forgotten, every rest that is in force here, and takes nothing that is missing there
+// for a sign that somebody was found well.
+func (b *Balancer) Retell() {
+	b.synced.mu.Lock()
+	b.synced.rests = nil
+	b.synced.mu.Unlock()
+	for _, k := range b.keys {
+		b.retell(&k.rest)
+	}
+	for _, a := range b.accounts {
+		b.retell(&a.rest)
+		a.models.each(b.outbox.rest)
+	}
+	for _, e := range b.endpoints {
+		b.retell(&e.rest)
+		e.models.each(b.outbox.rest)
+	}
+}
+
+func (b *Balancer) retell(r *resting) {
+	if rest := r.current(); !rest.Until.IsZero() {
+		b.outbox.rest(rest)
+	}
+}
+
+// each calls f with every rest.
+func (m *restsByModel) each(f func(state.Rest)) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, r := range m.models {
+		f(r)
+	}
+}
+
 // until is when a subject's rest ends, as far as is known here.
 func (b *Balancer) until(s state.Subject) time.Time {
 	switch r, m := b.find(s); {

@@ -176,17 +176,15 @@ func TestWatch(t *testing.T) {
 	one, two := opened(t, server.URL()), opened(t, server.URL())
 	var mu sync.Mutex
 	known := map[string]bool{}
-	changed := make(chan struct{}, 100)
-	stop := two.Watch(func(rests []state.Rest) {
+	emptied := false
+	defer two.Watch(watcher{func(rests []state.Rest) {
 		mu.Lock()
 		defer mu.Unlock()
 		known = map[string]bool{}
 		for _, r := range rests {
 			known[r.ID] = true
 		}
-		changed <- struct{}{}
-	})
-	defer stop()
+	}, func() { emptied = true }})()
 	knows := func(id string) bool {
 		mu.Lock()
 		defer mu.Unlock()
@@ -207,7 +205,18 @@ func TestWatch(t *testing.T) {
 	server.Kill() // forgets everything
 	server.Run()
 	eventually(t, func() bool { return !knows("k4") })
+	if !emptied {
+		t.Error("nobody said that Redis forgot")
+	}
 }
+
+type watcher struct {
+	sync   func([]state.Rest)
+	retell func()
+}
+
+func (w watcher) Sync(rests []state.Rest) { w.sync(rests) }
+func (w watcher) Retell()                 { w.retell() }
 
 func TestURLs(t *testing.T) {
 	for url, want := range map[string]string{

@@ -18,25 +18,37 @@ const (
 	goneAfter = 5 * time.Second
 )
 
-// Watch tells of the rests, all of them, whenever one changed: at once when the hint arrives, within pollEvery when it was
-// lost. It also keeps the heartbeat of this replica. stop ends it and waits.
-func (s *Store) Watch(changed func([]state.Rest)) (stop func()) {
+// Watcher is told of the rests.
+type Watcher interface {
+	// Sync is called with all rests whenever one of them changed.
+	Sync(rests []state.Rest)
+	// Retell is called before Sync when Redis has forgotten what it knew: it was emptied, or is an older copy.
+	Retell()
+}
+
+// Watch tells of changes: at once when the hint arrives, within pollEvery when it was lost. It also keeps the heartbeat of
+// this replica. stop ends it and waits.
+func (s *Store) Watch(w Watcher) (stop func()) {
 	ctx, end := context.WithCancel(context.Background())
 	var done sync.WaitGroup
-	done.Go(func() { s.watch(ctx, changed) })
+	done.Go(func() { s.watch(ctx, w) })
 	return func() {
 		end()
 		done.Wait()
 	}
 }
 
-func (s *Store) watch(ctx context.Context, changed func([]state.Rest)) {
+// unknown is the version before the first look.
+const unknown = -1
+
+func (s *Store) watch(ctx context.Context, w Watcher) {
 	hints := s.slow.Subscribe(ctx, s.keys.restsChannel())
 	defer hints.Close()
 	heard := hints.ChannelWithSubscriptions()
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
-	version, lastDegraded := "none", time.Time{}
+	version, lastDegraded := int64(unknown), time.Time{}
+	again := false // hints may have been lost
 	s.beatOnce(ctx)
 	for {
 		select {
@@ -47,36 +59,33 @@ func (s *Store) watch(ctx context.Context, changed func([]state.Rest)) {
 				heard = nil // the polls go on
 				continue
 			}
-			if _, again := m.(*redis.Subscription); again {
-				version = "none" // hints may have been lost while the connection was
-			}
+			_, again = m.(*redis.Subscription)
 		case <-poll.C:
 			s.beatOnce(ctx)
 			lastDegraded = s.tell(lastDegraded)
 		}
-		version = s.refresh(ctx, version, changed)
+		version, again = s.refresh(ctx, version, again, w)
 	}
 }
 
-// refresh reads the rests if they changed since the version, and returns the one that is known now.
-func (s *Store) refresh(ctx context.Context, version string, changed func([]state.Rest)) string {
+// refresh reads the rests if they changed since the version, or again is set, and returns the version that is known now
+// and whether it has to be done again.
+func (s *Store) refresh(ctx context.Context, version int64, again bool, w Watcher) (int64, bool) {
 	ctx, cancel := within(ctx, slowTimeout)
 	defer cancel()
-	found, err := s.slow.Get(ctx, s.keys.restsVersion()).Result()
-	if err != nil && !errors.Is(err, redis.Nil) || err == nil && found == version {
-		return version
-	}
-	if errors.Is(err, redis.Nil) {
-		if found = "empty"; found == version {
-			return version
-		}
+	found, err := s.slow.Get(ctx, s.keys.restsVersion()).Int64() // 0 when there is none
+	if err != nil && !errors.Is(err, redis.Nil) || found == version && !again {
+		return version, again
 	}
 	rests, err := s.Rests(ctx)
 	if err != nil {
-		return version
+		return version, again
 	}
-	changed(rests)
-	return found
+	if found < version {
+		w.Retell()
+	}
+	w.Sync(rests)
+	return found, false
 }
 
 func (s *Store) beatOnce(ctx context.Context) {
