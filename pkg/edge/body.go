@@ -51,7 +51,8 @@ func (b *bodies) hold(w http.ResponseWriter, req *http.Request) (body proxy.Body
 	}
 	if whole {
 		from.done()
-		return proxy.Body{Held: held, Length: int64(len(held))}, room, nil
+		b.release(room - int64(len(held))) // more was reserved while the length was not known
+		return proxy.Body{Held: held, Length: int64(len(held))}, int64(len(held)), nil
 	}
 	// Without full duplex the server would close the caller's body at the first byte of the answer, while the transport
 	// still reads it.

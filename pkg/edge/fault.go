@@ -68,6 +68,9 @@ func Fail(c *gin.Context, err error) {
 // fail answers with the fault and remembers it.
 func (e *Edge) fail(c *gin.Context, err error) {
 	rec := recordOf(c)
+	if errors.Is(err, errTooLarge) { // found out while the body was on its way upstream
+		err = e.bodies.tooLarge()
+	}
 	var f *proxy.Fault
 	if errors.As(err, &f) {
 		rec.Fault = f.Kind

@@ -70,6 +70,7 @@ func (a *Answer) hold() {
 		body = openai.Error{Type: "upstream_error", Code: "upstream_error",
 			Message: "the upstream answered " + a.resp.Status + " with a body that could not be read"}.Body()
 		a.resp.Header.Set("Content-Type", "application/json")
+		a.resp.Header.Del("Content-Encoding")
 	}
 	a.held = body
 }

@@ -13,6 +13,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"openai-api-proxy/pkg/proxy"
@@ -90,7 +91,8 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call) *Answ
 		GetConn: func(string) { connected = false },
 		GotConn: func(httptrace.GotConnInfo) { connected = true },
 	})
-	req, err := outgoing(ctx, key, call)
+	body := &source{Body: call.Body}
+	req, err := outgoing(ctx, key, call, body)
 	if err != nil {
 		a.Verdict = proxy.Verdict{Outcome: proxy.CallerFault, Err: err}
 		return a
@@ -98,6 +100,10 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call) *Answ
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		a.Verdict = failed(ctx, err, connected)
+		if lost := body.failure(); lost != nil {
+			// The caller's body broke off: no key is to blame for that.
+			a.Verdict = proxy.Verdict{Outcome: proxy.CallerGone, Err: lost}
+		}
 		return a
 	}
 	a.resp = resp
@@ -138,7 +144,7 @@ func TimedOut(err error) bool {
 }
 
 // outgoing makes the request that the upstream sees.
-func outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call) (*http.Request, error) {
+func outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call, body *source) (*http.Request, error) {
 	target := key.Endpoint + call.Path
 	if call.Query != "" {
 		target += "?" + call.Query
@@ -149,21 +155,44 @@ func outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call) (*http.Requ
 	}
 	req.Header = forwardHeader(call.Header, key)
 	req.Host = ""
-	if b := call.Body; b.Length != 0 {
-		req.ContentLength = b.Length
-		req.Body, req.GetBody = bodyOf(b)
+	if body.Length != 0 {
+		req.ContentLength = body.Length
+		req.Body, req.GetBody = body.open()
 	}
 	return req, nil
 }
 
-// bodyOf gives the transport a body that it can take up again when a pooled connection was dead. Held bytes are an
+// source is a request body on its way to the upstream.
+type source struct {
+	proxy.Body
+	lost atomic.Pointer[error] // why the rest of it could not be read
+}
+
+// failure is why the caller's body could not be read to its end; nil when it could, or was not wanted.
+func (s *source) failure() error {
+	if err := s.lost.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Read reads what is not held. The transport reads in a goroutine of its own.
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Rest.Read(p)
+	if err != nil && err != io.EOF {
+		s.lost.Store(&err)
+	}
+	return n, err
+}
+
+// open gives the transport a body that it can take up again when a pooled connection was dead. Held bytes are an
 // in-memory reader for a reason: with any other body the transport sends the head by itself, one packet more, and the
 // server's end of the caller's connection may close the body while the transport still reads it, which kills streams.
-func bodyOf(b proxy.Body) (io.ReadCloser, func() (io.ReadCloser, error)) {
-	if b.Replayable() {
-		again := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Held)), nil }
+func (s *source) open() (io.ReadCloser, func() (io.ReadCloser, error)) {
+	if s.Replayable() {
+		again := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(s.Held)), nil }
 		first, _ := again()
 		return first, again
 	}
-	return io.NopCloser(io.MultiReader(bytes.NewReader(b.Held), b.Rest)), nil
+	return io.NopCloser(io.MultiReader(bytes.NewReader(s.Held), s)), nil
 }
