@@ -53,6 +53,7 @@ type App struct {
 
 	store   state.Store
 	fleet   *redisstate.Store // the same; nil: embedded, one instance
+	member  membership
 	keys    *balancer.Balancer
 	edge    *edge.Edge
 	public  *listener
@@ -90,6 +91,13 @@ func Start(ctx context.Context, cfg *config.Config, version string, log *slog.Lo
 		Confirm:     func(ctx context.Context, k *proxy.Key) proxy.Outcome { return up.Confirm(ctx, k).Outcome },
 		LeaseCursor: a.fleet != nil, Log: log, Metrics: metrics})
 	a.onStop("balancer", func() error { a.keys.Close(); return nil })
+	if a.fleet == nil {
+		if err = a.keys.Restore(ctx); err != nil {
+			return nil, fmt.Errorf("state: %w", err)
+		}
+	}
+	// Registered before the listeners, so that the fleet is heard until the last request is served.
+	a.onStop("member of the fleet", a.member.leave)
 
 	failures := auth.NewFailureStore()
 	rate := limiter.Rate{Period: time.Minute, Limit: failedLogins}
@@ -173,7 +181,7 @@ func (a *App) greet() {
 // Stop drains and stops: readiness goes off, no new connection is taken, running requests may finish within
 // DRAIN_TIMEOUT, what is left is cut, everything is written. It may be called more than once.
 func (a *App) Stop() error {
-	a.edge.SetReady(false)
+	a.edge.Leave()
 	a.log.Info("draining", "timeout", a.cfg.DrainTimeout)
 	return a.unwind()
 }
@@ -232,16 +240,22 @@ func (a *App) listen(name, addr string, h http.Handler) (*listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for %s: %w", name, err)
 	}
-	base, cut := context.WithCancel(context.Background())
+	base, cut := context.WithCancelCause(context.Background())
 	s := &http.Server{Handler: h, ReadHeaderTimeout: headTimeout, IdleTimeout: keepAlive, MaxHeaderBytes: mostHead,
 		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
 	l := &listener{server: s, from: from}
 	watched := edge.WatchHeads(s, from)
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(watched) }()
+	go func() {
+		err := s.Serve(watched)
+		if !errors.Is(err, http.ErrServerClosed) {
+			a.log.Error("no longer listening", "for", name, "error", err)
+		}
+		ended <- err
+	}()
 	a.onStop(name, func() error {
-		err := drain(s, a.cfg.DrainTimeout, cut)
+		err := drain(s, a.cfg.DrainTimeout, func() { cut(edge.ErrDraining) })
 		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
 			err = errors.Join(err, served)
 		}
@@ -254,7 +268,7 @@ func (a *App) listen(name, addr string, h http.Handler) (*listener, error) {
 const settleTime = 2 * time.Second
 
 // drain waits for the running requests and cuts those that take longer than the timeout.
-func drain(s *http.Server, timeout time.Duration, cut context.CancelFunc) error {
+func drain(s *http.Server, timeout time.Duration, cut func()) error {
 	defer cut()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()

@@ -23,10 +23,13 @@ func (r *rig) postChunked(t testing.TB, body io.Reader) answer {
 	return r.send(t, req, keyNumber(1))
 }
 
+// oneAccount is three keys of one account: with several a body that cannot be read whole is refused.
+func oneAccount() string { return strings.ReplaceAll(threeKeys(), `"id":`, `"account":"one","id":`) }
+
 // Bodies that are too large to be held pass through once, whole, whether their length is known or not.
 func TestLargeBodiesPass(t *testing.T) {
 	mock, url := upstream(t)
-	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "CONFIG_FILE": "c.json",
+	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": oneAccount(), "CONFIG_FILE": "c.json",
 		"file": `{"limits":{"replayBytes":100000}}`})
 	body := strings.Replace(plain, "Hello", strings.Repeat("0123456789abcdef", 1<<16), 1)
 	for range 4 {
@@ -47,7 +50,7 @@ func TestLargeBodiesPass(t *testing.T) {
 // A body that turns out too large, or breaks off, is the caller's fault: no key is blamed for it.
 func TestBadBodiesBlameNoKey(t *testing.T) {
 	_, url := upstream(t)
-	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "MAX_BODY_BYTES": "1MiB", "CONFIG_FILE": "c.json",
+	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": oneAccount(), "MAX_BODY_BYTES": "1MiB", "CONFIG_FILE": "c.json",
 		"file": `{"limits":{"replayBytes":100000}}`})
 	for range 12 {
 		a := r.postChunked(t, strings.NewReader(strings.Repeat("x", 3<<20)))

@@ -16,72 +16,73 @@ import (
 // joinEvery is the time between two tries of a Redis that does not answer at the start.
 const joinEvery = 500 * time.Millisecond
 
-// join loads what is known of the keys and makes the proxy ready. The embedded state is there or fails; a Redis that does
-// not answer is asked again until it does, and meanwhile the proxy is alive but not ready. A state that a newer version
-// wrote is not touched.
-func (a *App) join(ctx context.Context, metrics *prometheus.Registry) error {
-	a.register(metrics)
-	if a.fleet == nil {
-		if err := a.keys.Restore(ctx); err != nil {
-			return err
-		}
-		a.edge.SetReady(true)
-		return nil
+// membership is the part that a replica takes in its fleet, until it leaves.
+type membership struct {
+	end  context.CancelFunc // nil: it never tried to join
+	done sync.WaitGroup
+}
+
+// leave ends the watching, or the waiting for Redis.
+func (m *membership) leave() error {
+	if m.end != nil {
+		m.end()
 	}
-	stop, err := a.meet(ctx)
-	if err == nil {
-		a.onStop("watching the fleet", func() error { stop(); return nil })
-		return nil
-	}
-	if !errors.Is(err, state.ErrUnavailable) {
-		return err
-	}
-	a.log.Error("not ready: redis does not answer", "error", err)
-	ctx, cancel := context.WithCancel(context.Background())
-	var done sync.WaitGroup
-	done.Go(func() { a.meetLater(ctx) })
-	a.onStop("waiting for redis", func() error {
-		cancel()
-		done.Wait()
-		return nil
-	})
+	m.done.Wait()
 	return nil
 }
 
-// meet is one try to become one of the fleet; stop ends it.
-func (a *App) meet(ctx context.Context) (stop func(), err error) {
-	if err := a.fleet.Ping(ctx); err != nil {
-		return nil, err
+// join makes the proxy ready. With a Redis that does not answer it goes on trying, and meanwhile the proxy is alive but not
+// ready. A state that a newer version wrote is not touched.
+func (a *App) join(ctx context.Context, metrics *prometheus.Registry) error {
+	a.register(metrics)
+	if a.fleet == nil {
+		a.edge.Ready()
+		return nil
 	}
-	if err := a.keys.Restore(ctx); err != nil {
-		return nil, err
+	err := a.meet(ctx)
+	if err != nil && !errors.Is(err, state.ErrUnavailable) {
+		return err
 	}
-	stop = a.fleet.Watch(a.keys)
-	a.edge.SetReady(true)
-	return stop, nil
+	if err != nil {
+		a.log.Error("not ready: redis does not answer", "error", err)
+	}
+	ctx, a.member.end = context.WithCancel(context.Background())
+	a.member.done.Go(func() { a.belong(ctx, err == nil) })
+	return nil
 }
 
-// meetLater tries until it is one of the fleet, and then is until the context ends.
-func (a *App) meetLater(ctx context.Context) {
+// meet is one try to learn what the fleet knows.
+func (a *App) meet(ctx context.Context) error {
+	if err := a.fleet.Ping(ctx); err != nil {
+		return err
+	}
+	if err := a.keys.Restore(ctx); err != nil {
+		return err
+	}
+	a.edge.Ready()
+	return nil
+}
+
+// belong watches the fleet until the context ends, once it has met it.
+func (a *App) belong(ctx context.Context, met bool) {
 	tick := time.NewTicker(joinEvery)
 	defer tick.Stop()
-	for {
+	for !met {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			stop, err := a.meet(ctx)
-			if err == nil {
-				a.log.Info("ready: redis answers")
-				<-ctx.Done()
-				stop()
-				return
-			}
-			if !errors.Is(err, state.ErrUnavailable) {
-				a.log.Error("not ready", "error", err)
-			}
+		}
+		err := a.meet(ctx)
+		if met = err == nil; met {
+			a.log.Info("ready: redis answers")
+		} else if !errors.Is(err, state.ErrUnavailable) {
+			a.log.Error("not ready", "error", err)
 		}
 	}
+	stop := a.fleet.Watch(a.keys)
+	<-ctx.Done()
+	stop()
 }
 
 // replicas is how many replicas share the limits.

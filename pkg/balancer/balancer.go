@@ -161,10 +161,6 @@ func (b *Balancer) take(ctx context.Context, p *pool, k *key, model string, now 
 	if !p.sole && !pick.claim(ctx, now) {
 		return nil
 	}
-	if !k.quota.spend(ctx, b) {
-		pick.release()
-		return nil
-	}
 	if !p.sole {
 		done, err := k.breaker.allow()
 		if err != nil {
@@ -172,6 +168,10 @@ func (b *Balancer) take(ctx context.Context, p *pool, k *key, model string, now 
 			return nil
 		}
 		pick.done = done
+	}
+	if !k.quota.spend(ctx, b) { // last, so that no unit is spent for nothing
+		pick.Withdraw()
+		return nil
 	}
 	k.inFlight.add(1)
 	return pick

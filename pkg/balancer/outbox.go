@@ -48,8 +48,14 @@ func (o *outbox) wake(s state.Subject) {
 	o.put(message{s, func(ctx context.Context) error { return o.store.Wake(ctx, s) }})
 }
 
-func (o *outbox) release(s state.Subject) {
-	o.put(message{tell: func(ctx context.Context) error { return o.store.Release(ctx, s) }})
+func (o *outbox) release(s state.Subject, released func()) {
+	o.put(message{tell: func(ctx context.Context) error {
+		err := o.store.Release(ctx, s)
+		if err == nil {
+			released()
+		}
+		return err
+	}})
 }
 
 // fail adds a failure of a key, and the attempts since the one before, to the fleet's sums, and hands those over.

@@ -28,18 +28,20 @@ type Pick struct {
 
 // probe is a claim on a subject.
 type probe struct {
-	r  *resting
-	of state.Subject
+	r     *resting
+	of    state.Subject
+	until int64 // of the claim here, unix ns
 }
 
 // claim makes the attempt the probe of what is on probation: one in the whole fleet.
 func (p *Pick) claim(ctx context.Context, now int64) bool {
-	for _, s := range [2]probe{{&p.k.rest, p.k.subject()}, {&p.k.account.rest, p.k.account.subject()}} {
+	until := now + int64(claimLife)
+	for _, s := range [2]probe{{&p.k.rest, p.k.subject(), until}, {&p.k.account.rest, p.k.account.subject(), until}} {
 		if !s.r.probation(now) {
 			continue
 		}
 		held := s.r.claim.Load()
-		if held > now || !s.r.claim.CompareAndSwap(held, now+int64(claimLife)) {
+		if held > now || !s.r.claim.CompareAndSwap(held, until) {
 			p.release()
 			return false
 		}
@@ -63,11 +65,11 @@ func (p *Pick) probes(r *resting) bool {
 	return slices.ContainsFunc(p.probe, func(held probe) bool { return held.r == r })
 }
 
-// release gives the claims back, when the attempt proved nothing or all that it proved has been told.
+// release gives the claims back, when the attempt proved nothing or all that it proved has been told. The claim here ends
+// only after that of the fleet: the next probe of this replica would otherwise lose against its own.
 func (p *Pick) release() {
 	for _, held := range p.probe {
-		held.r.claim.Store(0)
-		p.b.outbox.release(held.of)
+		p.b.outbox.release(held.of, func() { held.r.claim.CompareAndSwap(held.until, 0) })
 	}
 	p.probe = nil
 }
@@ -219,13 +221,13 @@ func (b *Balancer) rejected(k *key, v proxy.Verdict) {
 		if b.Confirm(ctx, k.Key) == proxy.KeyRejected && !b.lastUsable(k) {
 			rest := aside
 			rest.Until = time.Now().Add(b.length(v, repeat))
-			k.rest.clear() // or the later end would be kept
-			k.rest.set(rest)
-			b.announce(rest)
-			b.outbox.rest(rest)
+			if k.rest.replace(aside, rest) {
+				b.announce(rest)
+				b.outbox.rest(rest)
+			}
 			return
 		}
-		k.rest.clear()
+		k.rest.replace(aside, state.Rest{})
 	})
 }
 

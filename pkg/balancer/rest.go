@@ -80,7 +80,24 @@ func (r *resting) clear() bool {
 	return was
 }
 
-// now is the rest as it stands.
+// replace puts another rest, or none, in the place of one, however early it ends; it reports whether that one was still
+// there.
+func (r *resting) replace(old, rest state.Rest) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rest != old {
+		return false
+	}
+	r.rest = rest
+	r.claim.Store(0)
+	r.until.Store(0)
+	if !rest.Until.IsZero() {
+		r.until.Store(rest.Until.UnixNano())
+	}
+	return true
+}
+
+// current is the rest as it stands.
 func (r *resting) current() state.Rest {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -136,14 +153,17 @@ func (m *restsByModel) set(rest state.Rest) bool {
 	return true
 }
 
+// dropSoonestLocked makes room: made-up models, which are denied, go before those that really cool.
 func (m *restsByModel) dropSoonestLocked() {
-	soonest := ""
+	drop, found := "", false
 	for model, r := range m.models {
-		if soonest == "" || r.Until.Before(m.models[soonest].Until) {
-			soonest = model
+		held := m.models[drop]
+		denied, heldDenied := r.Reason == proxy.Denied, held.Reason == proxy.Denied
+		if !found || denied && !heldDenied || denied == heldDenied && r.Until.Before(held.Until) {
+			drop, found = model, true
 		}
 	}
-	delete(m.models, soonest)
+	delete(m.models, drop)
 }
 
 // clear forgets a model, after it was served.

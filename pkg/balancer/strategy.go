@@ -81,12 +81,28 @@ func (s *search) find() (k *key, isSoft bool) {
 			return k, false
 		}
 	}
-	if len(s.ask.Tried) > 0 && s.ask.Last != proxy.Overloaded {
-		// A key that is only good for want of a better one would not better the answer that there is already. After an
-		// overload all keys of the endpoint are such keys, and the pause before the second try is what betters it.
+	if !s.softToo() {
+		return nil, false
+	}
+	if avoid {
+		if k := s.choose(soft, true); k != nil {
+			return k, true
+		}
+	}
+	if only {
 		return nil, false
 	}
 	return s.choose(soft, false), true
+}
+
+// softToo reports whether a key that is only good for want of a better one may be tried. For a second try it may when the
+// first said nothing about what such keys have in common, their model or their endpoint: a bad key, a rate limit, a bill.
+// After an overload all keys of the endpoint are such keys, and the pause before the second try is what betters it.
+func (s *search) softToo() bool {
+	if len(s.ask.Tried) == 0 || s.ask.Last == proxy.Overloaded {
+		return true
+	}
+	return s.ask.Last.Row().Fate == proxy.NotExecuted && s.ask.Last != proxy.ModelDenied && s.ask.Last != proxy.Unreachable
 }
 
 // preference says whether keys like those tried are to be avoided, and whether others are no choice at all.
@@ -153,7 +169,7 @@ func (s *search) stepExactly(w *weights, visit int64, least grade, avoid bool) *
 	if total == 0 {
 		return nil
 	}
-	n := visit % total
+	n, last := visit%total, (*key)(nil)
 	for i, k := range s.pool.keys {
 		if !s.fits(k, least, avoid) {
 			continue
@@ -161,8 +177,9 @@ func (s *search) stepExactly(w *weights, visit int64, least grade, avoid bool) *
 		if n -= w.of(i); n < 0 {
 			return k
 		}
+		last = k
 	}
-	return nil // a key began to rest between the two walks
+	return last // a key began to rest between the two walks
 }
 
 // mix is splitmix64: a position and a try become a random number that is the same on every replica.

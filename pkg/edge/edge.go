@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,9 +56,10 @@ type Edge struct {
 	bodies  *bodies
 	metrics *metrics
 	ready   atomic.Bool
+	leaving atomic.Bool
 }
 
-// New makes an Edge that is not ready yet; see SetReady.
+// New makes an Edge that is not ready yet; see Ready.
 func New(o Options) *Edge {
 	gin.SetMode(gin.ReleaseMode)
 	e := &Edge{Options: o, bodies: newBodies(o.MaxBody, o.Replay), metrics: newMetrics(o.Metrics)}
@@ -95,8 +97,11 @@ func (e *Edge) ClientAddr(r *http.Request) netip.Addr { return e.clientAddr(r) }
 // Engine lets operators' routes be served on the same port.
 func (e *Edge) Engine() *gin.Engine { return e.engine }
 
-// SetReady says whether /readyz is green: the first snapshot is loaded and the proxy is not draining.
-func (e *Edge) SetReady(ready bool) { e.ready.Store(ready) }
+// Ready makes /readyz green: the first snapshot is loaded.
+func (e *Edge) Ready() { e.ready.Store(true) }
+
+// Leave makes it red for good: the proxy drains.
+func (e *Edge) Leave() { e.leaving.Store(true) }
 
 // api serves one operation of the OpenAI API.
 func (e *Edge) api(c *gin.Context) {
@@ -146,13 +151,20 @@ func (e *Edge) callOf(c *gin.Context, rec *proxy.Record) (*proxy.Call, error) {
 // readHead reads what the body asks for, and whether the client may ask for it.
 func (e *Edge) readHead(call *proxy.Call, rec *proxy.Record) error {
 	call.Head = headOf(call)
-	rec.Model, rec.Stream, rec.BytesIn = call.Head.Model, call.Head.Stream, max(call.Body.Length, 0)
+	rec.Stream, rec.BytesIn = call.Head.Stream, max(call.Body.Length, 0)
+	if m := call.Head.Model; len(m) > longestModel || !utf8.ValidString(m) {
+		return &proxy.Fault{Kind: proxy.InvalidRequest, Public: "this cannot be the name of a model", Param: "model"}
+	}
+	rec.Model = call.Head.Model
 	return allowed(call.Client, call)
 }
 
 func (e *Edge) unknown(c *gin.Context) {
 	e.fail(c, &proxy.Fault{Kind: proxy.UnknownEndpoint, Public: "unknown endpoint"})
 }
+
+// longestModel bounds a name that is kept in memory and in metrics, in bytes; the longest known are a quarter of it.
+const longestModel = 256
 
 // printable bounds a text that a caller or an upstream chose.
 func printable(s string) string {

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net/http"
@@ -71,6 +72,7 @@ func (e *Edge) fail(c *gin.Context, err error) {
 	if errors.Is(err, errTooLarge) { // found out while the body was on its way upstream
 		err = e.bodies.tooLarge()
 	}
+	err = stillThere(c, err)
 	var f *proxy.Fault
 	if errors.As(err, &f) {
 		rec.Fault = f.Kind
@@ -87,6 +89,26 @@ func (e *Edge) fail(c *gin.Context, err error) {
 	Fail(c, err)
 	rec.Status = c.Writer.Status()
 	rec.BytesOut = int64(c.Writer.Size())
+}
+
+// ErrDraining is the cause with which requests are cut that outlast the drain.
+var ErrDraining = errors.New("the drain is over")
+
+// stillThere corrects a fault that takes the caller for gone: it may be we who leave, or it may only have sent half a body.
+func stillThere(c *gin.Context, err error) error {
+	var f *proxy.Fault
+	ctx := c.Request.Context()
+	switch {
+	case !errors.As(err, &f) || f.Kind != proxy.CallerLeft:
+		return err
+	case errors.Is(context.Cause(ctx), ErrDraining):
+		c.Writer.Header().Set("Connection", "close")
+		return &proxy.Fault{Kind: proxy.NoAvailableKey, Public: "the proxy is stopping", RetryAfter: time.Second, Err: f.Err}
+	case ctx.Err() == nil:
+		return &proxy.Fault{Kind: proxy.InvalidRequest, Public: "the body could not be read to its end", Err: f.Err}
+	default:
+		return err
+	}
 }
 
 // refusedBody is the largest body that is read to its end after a refusal, to keep the connection.

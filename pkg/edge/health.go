@@ -50,7 +50,7 @@ func (e *Edge) health(c *gin.Context) { c.JSON(http.StatusOK, e.Health()) }
 func (e *Edge) live(c *gin.Context) { c.String(http.StatusOK, "ok\n") }
 
 func (e *Edge) readyz(c *gin.Context) {
-	if !e.ready.Load() {
+	if !e.ready.Load() || e.leaving.Load() {
 		c.String(http.StatusServiceUnavailable, "not ready\n")
 		return
 	}

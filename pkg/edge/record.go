@@ -46,9 +46,9 @@ func (e *Edge) finish(c *gin.Context, rec *proxy.Record) {
 		rec.Status = statusCallerLeft
 	}
 	rec.Total = since(rec)
-	e.metrics.observe(rec)
 	e.Usage.Record(rec)
 	e.Log.Info("request", attributes(rec)...)
+	e.metrics.observe(rec)
 }
 
 // attributes are the access record. Nothing in it is a secret or a caller's free text but the model, whose length is bound.

@@ -138,7 +138,14 @@ func (r *Relay) injectUsage(call *proxy.Call) (hide bool) {
 // supported refuses what would reach for an object stored upstream while such objects have no owner here: it could be
 // somebody else's, or lie in another account than the one whose key is picked.
 func (r *Relay) supported(call *proxy.Call) error {
-	if !r.Shared || len(call.Head.References) == 0 {
+	if !r.Shared {
+		return nil
+	}
+	if call.Op.Model == openai.ModelInJSON && call.Body.Length != 0 && !call.Head.Readable {
+		return proxy.Faultf(proxy.InvalidRequest, "with more than one account or client the body must be readable JSON, "+
+			"without Content-Encoding and within limits.replayBytes: it could point at stored objects of others")
+	}
+	if len(call.Head.References) == 0 {
 		return nil
 	}
 	return &proxy.Fault{Kind: proxy.NotSupportedYet, Param: call.Head.References[0],

@@ -107,7 +107,7 @@ func (r *run) again(ctx context.Context, t *try) bool {
 		!r.call.Body.Replayable() {
 		return false
 	}
-	if t.pick.Soft && row.Another != proxy.OnceAfterPause {
+	if t.pick.Soft && row.Fate != proxy.NotExecuted && row.Another != proxy.OnceAfterPause {
 		return false // it was the upstream's own answer that was wanted, and no better key is left
 	}
 	if row.Another == proxy.OnceAfterPause {

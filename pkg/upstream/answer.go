@@ -138,14 +138,19 @@ func (a *Answer) writeHeld(w http.ResponseWriter, how Forwarding, d *Delivered) 
 	if a.client.opts.Mask != nil {
 		body = a.client.opts.Mask(body)
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(a.resp.StatusCode)
-	d.FirstByte = time.Now()
 	if how.Head {
+		if n := a.resp.ContentLength; n >= 0 {
+			w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+		}
+		w.WriteHeader(a.resp.StatusCode)
 		return
 	}
-	n, err := w.Write(body)
-	d.Bytes = int64(n)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(a.resp.StatusCode)
+	out := newOutlet(w, a.client.opts.WriteTimeout, false)
+	defer out.done()
+	err := out.send(body)
+	d.Bytes, d.FirstByte = out.bytes, out.first
 	if err != nil {
 		d.Verdict = proxy.Verdict{Outcome: proxy.CallerGone, Status: d.Verdict.Status, Err: err}
 	}
@@ -159,6 +164,9 @@ func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
 	defer out.done()
 	if how.HideUsage {
 		out.filter = new(openai.UsageFilter)
+	}
+	if a.isStream() {
+		_ = out.control.Flush() // the caller need not wait for the first event to know that there will be some
 	}
 	readErr, writeErr := a.pump(out, tap, d)
 	d.Bytes, d.FirstByte = out.bytes, out.first
@@ -177,8 +185,8 @@ func (a *Answer) pump(out *outlet, tap *openai.Tap, d *Delivered) (readErr, writ
 	defer idle.Stop()
 	for {
 		n, err := a.resp.Body.Read(*buf)
+		idle.Stop() // while the caller takes its time, the upstream is not silent
 		if n > 0 {
-			idle.Reset(a.client.opts.IdleTimeout)
 			tap.Write((*buf)[:n])
 			if writeErr = out.write((*buf)[:n]); writeErr != nil {
 				return nil, writeErr
@@ -190,6 +198,7 @@ func (a *Answer) pump(out *outlet, tap *openai.Tap, d *Delivered) (readErr, writ
 		case err != nil:
 			return err, nil
 		}
+		idle.Reset(a.client.opts.IdleTimeout)
 	}
 }
 

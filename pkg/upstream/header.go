@@ -3,6 +3,7 @@ package upstream
 import (
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"openai-api-proxy/pkg/proxy"
@@ -55,7 +56,8 @@ func forwardHeader(from http.Header, key *proxy.Key) http.Header {
 	return to
 }
 
-// copyHeader copies all but the hop-by-hop headers, those that Connection names, and those left out.
+// copyHeader copies all but the hop-by-hop headers, those that Connection names, those left out, and those that are set
+// already, which are ours; Vary adds up.
 func copyHeader(to, from http.Header, leave map[string]bool, leavePrefix []string) {
 	named := connectionNames(from)
 next:
@@ -68,7 +70,11 @@ next:
 				continue next
 			}
 		}
-		to[name] = values
+		if _, set := to[name]; !set {
+			to[name] = values
+		} else if name == "Vary" {
+			to[name] = append(slices.Clone(to[name]), values...)
+		}
 	}
 }
 

@@ -30,8 +30,9 @@ type rule struct {
 // rules are tried in order; the first match decides. Codes are those of OpenAI's error guide and of the compatible
 // providers; message texts are never looked at.
 var rules = []rule{
+	{proxy.Served, func(a answered) bool { return a.status >= 300 && a.status < 400 }}, // their bodies are for people
 	{proxy.KeyFailed, func(a answered) bool { return a.html }},
-	{proxy.Served, func(a answered) bool { return a.status < 400 }},
+	{proxy.Served, func(a answered) bool { return a.status < 300 }},
 	{proxy.OutOfCredit, func(a answered) bool { return a.status == 402 }},
 	{proxy.OutOfCredit, func(a answered) bool { return a.status < 500 && a.status != 401 && a.is(creditCodes) }},
 	{proxy.KeyRejected, func(a answered) bool { return a.status == 401 }},
