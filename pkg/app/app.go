@@ -100,6 +100,9 @@ func Start(ctx context.Context, cfg *config.Config, version string, log *slog.Lo
 	a.onStop("member of the fleet", a.member.leave)
 
 	failures := auth.NewFailureStore()
+	if a.fleet != nil {
+		failures = a.fleet.Limiter()
+	}
 	rate := limiter.Rate{Period: time.Minute, Limit: failedLogins}
 	gate := auth.New(auth.Options{Credentials: credentials(cfg), Failures: failures, Rate: rate, Log: log,
 		Metrics: metrics})

@@ -158,6 +158,28 @@ func TestRestsAreToldAgain(t *testing.T) {
 	eventually(t, "who joins knows of both", func() bool { return late.state("b") == "exhausted" && late.state("c") == "exhausted" })
 }
 
+// Guesses at one replica count at all of them.
+func TestGuessesAtAFleet(t *testing.T) {
+	_, url := upstream(t)
+	server := redistest.Start(t)
+	replicas := fleet(t, server, 3, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEY": keyNumber(1)})
+	seen := map[int]int{}
+	for i := range 60 {
+		seen[replicas[i%3].get(t, "/v1/models", fmt.Sprintf("sk-test-guess-%d", i)).status]++
+	}
+	if seen[401] != 30 || seen[429] != 30 {
+		t.Errorf("answers %v, want 30 times 401, then 429", seen)
+	}
+	if a := replicas[0].get(t, "/v1/models", keyNumber(1)); a.status != 200 {
+		t.Errorf("a valid token waits for the guesses: %d", a.status)
+	}
+	server.Kill()
+	if a := replicas[0].get(t, "/v1/models", "sk-test-guess"); a.status != 401 {
+		t.Errorf("without Redis: %d", a.status)
+	}
+	server.Run()
+}
+
 // How soon the others leave a key alone that tripped here, and that one probe alone goes to the upstream when it half-opens.
 func TestTripIsToldAndOneProbeMade(t *testing.T) {
 	mock, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{ContentBytes: 4}))

@@ -27,7 +27,7 @@ func openStore(cfg *config.Config, log *slog.Logger) (store state.Store, fleet *
 	case cfg.DataDir == "":
 		return memstate.New(), nil, nil
 	default:
-		store, err = memstate.Open(cfg.DataDir)
+		store, err = memstate.Open(cfg.DataDir, memstate.WithLog(log))
 		return store, nil, err
 	}
 }

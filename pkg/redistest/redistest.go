@@ -164,6 +164,12 @@ func (s *Server) InfoHas(section, text string) bool {
 	return err == nil && strings.Contains(fmt.Sprint(info), text)
 }
 
+// ClusterReady reports whether a node of a Cluster finds all slots served.
+func (s *Server) ClusterReady() bool {
+	info, err := s.ask("CLUSTER", "INFO")
+	return err == nil && strings.Contains(fmt.Sprint(info), "cluster_state:ok")
+}
+
 // Requests is how many round trips clients have made so far: reads from their sockets in which a command came.
 func (s *Server) Requests() int64 {
 	s.t.Helper()

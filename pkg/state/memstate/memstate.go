@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ const flushEvery = time.Second
 // Store is a state.Store. Its methods do not fail but for a quota that could not be written.
 type Store struct {
 	now  func() time.Time
+	log  *slog.Logger
 	file *file // nil: memory only
 
 	cursors cursors
@@ -27,6 +29,8 @@ type Store struct {
 	claims  claims
 	seen    seen
 	usage   usage
+
+	failing bool // the last flush failed; only the flusher uses it
 
 	end  chan struct{}
 	done chan struct{} // closed when the flusher has ended
@@ -42,9 +46,12 @@ type Option func(*Store)
 // WithClock replaces time.Now.
 func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = now } }
 
+// WithLog says where a file that cannot be written is told of.
+func WithLog(log *slog.Logger) Option { return func(s *Store) { s.log = log } }
+
 // New is a Store that forgets everything at the end.
 func New(opts ...Option) *Store {
-	s := &Store{now: time.Now, end: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{now: time.Now, log: slog.New(slog.DiscardHandler), end: make(chan struct{}), done: make(chan struct{})}
 	for _, o := range opts {
 		o(s)
 	}
@@ -81,14 +88,25 @@ func (s *Store) flusher() {
 	for {
 		select {
 		case <-tick.C:
-			// What could not be written stays marked and is tried again; Close tells of a failure that lasts.
-			_ = s.flush(false)
+			s.tell(s.flush(false))
 			s.limits.prune(s.now())
 			s.seen.prune(s.now())
 		case <-s.end:
 			return
 		}
 	}
+}
+
+// tell says when the file cannot be written, once, and when it can again. What could not be written stays marked and is
+// tried again.
+func (s *Store) tell(err error) {
+	switch {
+	case err != nil && !s.failing:
+		s.log.Error("the state cannot be written; it is kept in memory and tried again", "error", err)
+	case err == nil && s.failing:
+		s.log.Warn("the state is written again")
+	}
+	s.failing = err != nil
 }
 
 // Close writes everything and gives the file up. The second call does nothing.

@@ -16,13 +16,18 @@ import (
 // The suite on a Cluster of three nodes: every script keeps to one slot.
 func TestCluster(t *testing.T) {
 	var nodes []string
+	var servers []*redistest.Server
 	for range 3 {
 		port := redistest.FreeClusterPort(t)
-		nodes = append(nodes, redistest.StartOn(t, port, "--cluster-enabled", "yes", "--cluster-node-timeout", "5000").Addr())
+		node := redistest.StartOn(t, port, "--cluster-enabled", "yes", "--cluster-node-timeout", "15000")
+		nodes, servers = append(nodes, node.Addr()), append(servers, node)
 	}
 	out, err := exec.Command("redis-cli", append(append([]string{"--cluster", "create"}, nodes...), "--cluster-yes")...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, node := range servers {
+		eventually(t, node.ClusterReady)
 	}
 	url := fmt.Sprintf("redis://%s?cluster=true&addr=%s&addr=%s", nodes[0], nodes[1], nodes[2])
 	eventually(t, func() bool { return opened(t, url).Ping(t.Context()) == nil })

@@ -33,6 +33,9 @@ func (k keys) usage() string { return k.prefix + ":{usage}" }
 // batch is the number of the last batch that was taken in from a replica: "oap:{usage}:batch:<epoch>".
 func (k keys) batch(epoch string) string { return k.prefix + ":{usage}:batch:" + epoch }
 
+// failures is the prefix of the counters of failed authentications, by address: "oap:failures:auth:1m0s:192.0.2.1/32".
+func (k keys) failures() string { return k.prefix + ":failures" }
+
 // replicas is the sorted set of heartbeats: "oap:replicas".
 func (k keys) replicas() string { return k.prefix + ":replicas" }
 
