@@ -93,6 +93,14 @@ func (a *App) replicas() int {
 	return a.fleet.Replicas()
 }
 
+// configurations is how many different configurations the replicas run.
+func (a *App) configurations() int {
+	if a.fleet == nil {
+		return 1
+	}
+	return a.fleet.Configurations()
+}
+
 func (a *App) stateKind() string {
 	if a.fleet == nil {
 		return "embedded"
@@ -124,6 +132,7 @@ func (a *App) register(metrics *prometheus.Registry) {
 	gauge("oap_state_degraded", "1 while the shared state does not answer.", func() float64 { return one(!a.stateHealth().OK) })
 	gauge("oap_state_unshared", "1 when several replicas may run, each with a state of its own.", func() float64 { return one(a.unshared()) })
 	gauge("oap_replicas", "Replicas that share the state, as far as is known.", func() float64 { return float64(a.replicas()) })
+	gauge("oap_config_versions", "Different configurations that the replicas run, as far as is known.", func() float64 { return float64(a.configurations()) })
 	if a.unshared() {
 		a.log.Error("NOT SHARED: an orchestrator runs this and REDIS_URL is not set; with more than one replica every limit " +
 			"counts once for each of them. Set REDIS_URL, and REQUIRE_REDIS=true so that this cannot happen again")

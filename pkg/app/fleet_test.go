@@ -158,6 +158,26 @@ func TestRestsAreToldAgain(t *testing.T) {
 	eventually(t, "who joins knows of both", func() bool { return late.state("b") == "exhausted" && late.state("c") == "exhausted" })
 }
 
+// Replicas that run different configurations are told apart from a fleet, and one that an orchestrator runs alone says so.
+func TestFleetThatIsNone(t *testing.T) {
+	_, url := upstream(t)
+	server := redistest.Start(t)
+	one := fleet(t, server, 1, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEY": keyNumber(1)})[0]
+	if !strings.Contains(one.get(t, "/health", "").body, `"versions":1`) {
+		t.Error("one replica, and not one configuration")
+	}
+	fleet(t, server, 1, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEY": keyNumber(2)})
+	eventually(t, "the difference is told", func() bool {
+		return strings.Contains(one.get(t, "/health", "").body, `"versions":2`) && strings.Contains(one.logs.String(), "different configurations")
+	})
+	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+	alone := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEY": keyNumber(1)})
+	if !strings.Contains(alone.get(t, "/health", "").body, `"unshared":true`) || !strings.Contains(alone.logs.String(), "NOT SHARED") ||
+		!strings.Contains(alone.get(t, "/metrics", adminToken).body, "oap_state_unshared 1") {
+		t.Error("nobody says that the replicas share nothing")
+	}
+}
+
 // Guesses at one replica count at all of them.
 func TestGuessesAtAFleet(t *testing.T) {
 	_, url := upstream(t)

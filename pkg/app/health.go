@@ -10,7 +10,7 @@ import (
 // health is the answer of /health: degraded when no key is usable.
 func (a *App) health() edge.Health {
 	h := edge.Health{Status: "ok", Version: a.version, UptimeSeconds: int64(time.Since(a.started).Seconds()),
-		State: a.stateHealth(), Config: edge.ConfigHealth{Version: a.cfg.Fingerprint()}}
+		State: a.stateHealth(), Config: edge.ConfigHealth{Version: a.cfg.Fingerprint(), Versions: a.configurations()}}
 	for _, s := range a.keys.States() {
 		h.Keys.Total++
 		switch s.State {

@@ -22,7 +22,7 @@ import (
 func openStore(cfg *config.Config, log *slog.Logger) (store state.Store, fleet *redisstate.Store, err error) {
 	switch {
 	case !cfg.RedisURL.IsZero():
-		fleet, err = redisstate.Open(cfg.RedisURL.Reveal(), cfg.RedisPrefix, log)
+		fleet, err = redisstate.Open(cfg.RedisURL.Reveal(), cfg.RedisPrefix, cfg.Fingerprint(), log)
 		return fleet, fleet, err
 	case cfg.DataDir == "":
 		return memstate.New(), nil, nil

@@ -39,8 +39,9 @@ type KeyHealth struct {
 
 // ConfigHealth tells which configuration is in force, and why a newer one is not.
 type ConfigHealth struct {
-	Version string `json:"version"`
-	Error   string `json:"error"`
+	Version  string `json:"version"`
+	Versions int    `json:"versions"` // that the replicas run, as far as is known
+	Error    string `json:"error"`
 }
 
 // health always answers 200: whoever asks wants to read it, not to restart the proxy.

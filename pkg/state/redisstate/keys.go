@@ -36,8 +36,9 @@ func (k keys) batch(epoch string) string { return k.prefix + ":{usage}:batch:" +
 // failures is the prefix of the counters of failed authentications, by address: "oap:failures:auth:1m0s:192.0.2.1/32".
 func (k keys) failures() string { return k.prefix + ":failures" }
 
-// replicas is the sorted set of heartbeats: "oap:replicas".
-func (k keys) replicas() string { return k.prefix + ":replicas" }
+// replicas is the sorted set of heartbeats: "oap:{replicas}"; which configuration each replica runs is a hash beside it.
+func (k keys) replicas() string { return k.prefix + ":{replicas}" }
+func (k keys) configs() string  { return k.prefix + ":{replicas}:config" }
 
 // format holds the version of this layout: "oap:format".
 func (k keys) format() string { return k.prefix + ":format" }

@@ -63,7 +63,9 @@ type Store struct {
 	spend, rest, wake, fail, count, beat, release *redis.Script
 
 	epoch    string // of this replica; numbers its batches
+	version  string // of its configuration
 	replicas atomic.Int64
+	configs  atomic.Int64
 
 	batch sync.Mutex // held while a batch is sent, so that they arrive in order; guards both below
 	sent  int64      // batches that Redis has taken in
@@ -72,18 +74,19 @@ type Store struct {
 
 var _ state.Store = (*Store)(nil)
 
-// Open prepares the clients. It does not wait for Redis: see Ping.
-func Open(rawURL, prefix string, log *slog.Logger) (*Store, error) {
+// Open prepares the clients of a replica that runs the version of a configuration. It does not wait for Redis: see Ping.
+func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 	hot, slow, err := connect(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{keys: keys{prefix}, hot: hot, slow: slow, log: log, hotGuard: newGuard(), slowGuard: newGuard(),
+	s := &Store{keys: keys{prefix}, version: version, hot: hot, slow: slow, log: log, hotGuard: newGuard(), slowGuard: newGuard(),
 		spend: redis.NewScript(spendSource), rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
 		release: redis.NewScript(releaseSource),
 		epoch:   rand.Text()}
 	s.replicas.Store(1)
+	s.configs.Store(1)
 	hot.AddHook(s.hotGuard)
 	slow.AddHook(s.slowGuard)
 	return s, nil

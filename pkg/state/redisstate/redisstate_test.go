@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 
 func opened(t testing.TB, url string) *Store {
 	t.Helper()
-	s, err := Open(url, "oap", slog.New(slog.DiscardHandler))
+	s, err := Open(url, "oap", "v1", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,11 +91,19 @@ func (s *Store) refresh(ctx context.Context, version int64, again bool, w Watche
 func (s *Store) beatOnce(ctx context.Context) {
 	ctx, cancel := within(ctx, slowTimeout)
 	defer cancel()
-	n, err := s.beat.Run(ctx, s.slow, []string{s.keys.replicas()}, s.epoch, goneAfter.Milliseconds()).Int64()
-	if err == nil {
-		s.replicas.Store(max(n, 1))
+	counts, err := s.beat.Run(ctx, s.slow, []string{s.keys.replicas(), s.keys.configs()}, s.epoch, goneAfter.Milliseconds(),
+		s.version).Int64Slice()
+	if err != nil {
+		return
+	}
+	s.replicas.Store(max(counts[0], 1))
+	if before := s.configs.Swap(counts[1]); counts[1] > 1 && before != counts[1] {
+		s.log.Warn("replicas run different configurations", "replicas", counts[0], "configurations", counts[1])
 	}
 }
+
+// Configurations is how many different configurations the replicas ran when Redis was last heard of.
+func (s *Store) Configurations() int { return int(s.configs.Load()) }
 
 // Replicas is how many replicas lived when Redis was last heard of.
 func (s *Store) Replicas() int { return int(s.replicas.Load()) }
