@@ -20,7 +20,7 @@ demo: build ## the proxy in front of a mock upstream: a streamed answer without 
 
 test: tools check unit manifests conformance ## everything that runs on a change
 
-tools: ## install what the tests start (redis-server), where it is missing
+tools: ## install what the tests need beside Go and Node, where it is missing
 	@deploy/tools.sh
 
 check: ## formatting and vet

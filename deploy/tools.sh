@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the tests start, where it is missing: redis-server, from the system's packages.
+# Installs what the tests need beside Go and Node, where it is missing, from the system's packages: redis-server, a C compiler
+# for the race detector, and what the README's examples run with.
 set -euo pipefail
 missing=()
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v redis-cli >/dev/null || missing+=(redis-tools)
+command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+command -v python3 >/dev/null || missing+=(python3)
+command -v curl >/dev/null || missing+=(curl ca-certificates)
 [ ${#missing[@]} -eq 0 ] && exit 0
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 if command -v apt-get >/dev/null; then

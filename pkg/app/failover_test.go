@@ -88,6 +88,18 @@ func TestUnreachableEndpoint(t *testing.T) {
 	}
 }
 
+// Who cannot be reached is named in the record, and not to the caller.
+func TestCauseIsLogged(t *testing.T) {
+	r := start(t, map[string]string{"OPENAI_BASE_URL": "http://127.0.0.1:1", "OPENAI_API_KEY": keyNumber(1)})
+	a := r.chat(t, plain)
+	if a.status != 502 || a.code() != "upstream_error" || strings.Contains(a.body, "127.0.0.1") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	eventually(t, "the record names the cause", func() bool {
+		return strings.Contains(r.logs.String(), `"cause":"dial tcp 127.0.0.1:1: connect: connection refused"`)
+	})
+}
+
 // An answer that breaks off in the middle reaches the caller as broken, whatever broke it.
 func TestMidStreamDeathIsNeverACleanEnd(t *testing.T) {
 	const cuts = 12 // four for each key: five would trip it

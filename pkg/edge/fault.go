@@ -76,6 +76,9 @@ func (e *Edge) fail(c *gin.Context, err error) {
 	var f *proxy.Fault
 	if errors.As(err, &f) {
 		rec.Fault = f.Kind
+		if (f.Kind == proxy.UpstreamError || f.Kind == proxy.UpstreamTimeout) && f.Err != nil {
+			rec.Cause = f.Err.Error()
+		}
 		rec.Gone = f.Kind == proxy.CallerLeft
 	} else {
 		rec.Fault = proxy.Internal

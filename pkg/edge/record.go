@@ -70,6 +70,9 @@ func attributes(rec *proxy.Record) []any {
 	if rec.Fault != "" {
 		attrs = append(attrs, slog.String("fault", string(rec.Fault)))
 	}
+	if rec.Cause != "" {
+		attrs = append(attrs, slog.String("cause", rec.Cause))
+	}
 	if rec.Cut || rec.Gone || rec.Broken {
 		attrs = append(attrs, slog.String("ended", ended(rec)))
 	}

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"github.com/tidwall/gjson"
@@ -14,7 +15,7 @@ type Error struct {
 	Code    string
 }
 
-// Body is the envelope. An empty Param or Code is null in it.
+// Body is the envelope. An empty Param or Code is null in it. It is no page, so < and > stay as they are.
 func (e Error) Body() []byte {
 	type inner struct {
 		Message string  `json:"message"`
@@ -22,10 +23,13 @@ func (e Error) Body() []byte {
 		Param   *string `json:"param"`
 		Code    *string `json:"code"`
 	}
-	body, _ := json.Marshal(struct { // strings always marshal
+	var body bytes.Buffer
+	to := json.NewEncoder(&body)
+	to.SetEscapeHTML(false)
+	_ = to.Encode(struct { // strings always encode
 		Error inner `json:"error"`
 	}{inner{e.Message, e.Type, orNull(e.Param), orNull(e.Code)}})
-	return body
+	return bytes.TrimSuffix(body.Bytes(), []byte("\n"))
 }
 
 func orNull(s string) *string {

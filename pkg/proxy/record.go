@@ -18,6 +18,7 @@ type Record struct {
 	Stream    bool
 	Status    int // what the caller was answered; 499 when it hung up before an answer
 	Fault     Kind
+	Cause     string // why an upstream gave no answer, as the network says it; never for callers
 	Key       string // id of the key that was used last
 	Attempts  []Attempt
 	Usage     openai.Usage
