@@ -24,6 +24,7 @@ const (
 
 var (
 	errIdle   = errors.New("the upstream was silent for too long")
+	errSilent = errors.New("the upstream sent no headers in time")
 	errClosed = errors.New("the attempt is over")
 )
 

@@ -97,6 +97,12 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call) *Answ
 		a.Verdict = proxy.Verdict{Outcome: proxy.CallerFault, Err: err}
 		return a
 	}
+	if body.Replayable() {
+		// The transport's own timer starts when the body was sent; an upstream that never reads it must not hold us. A body
+		// that still comes from the caller may take as long as the caller does.
+		timer := time.AfterFunc(c.opts.HeaderTimeout, func() { cancel(errSilent) })
+		defer timer.Stop()
+	}
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		a.Verdict = failed(ctx, err, connected)
@@ -127,6 +133,8 @@ func (c *Client) Confirm(ctx context.Context, key *proxy.Key) proxy.Verdict {
 func failed(ctx context.Context, err error, connected bool) proxy.Verdict {
 	v := proxy.Verdict{Err: err}
 	switch {
+	case errors.Is(context.Cause(ctx), errSilent):
+		v.Outcome, v.Err = proxy.NoAnswer, errSilent
 	case ctx.Err() != nil:
 		v.Outcome = proxy.CallerGone
 	case !connected:
@@ -140,7 +148,7 @@ func failed(ctx context.Context, err error, connected bool) proxy.Verdict {
 // TimedOut reports whether an attempt failed because somebody did not answer in time.
 func TimedOut(err error) bool {
 	var ne net.Error
-	return errors.Is(err, errIdle) || errors.As(err, &ne) && ne.Timeout()
+	return errors.Is(err, errIdle) || errors.Is(err, errSilent) || errors.As(err, &ne) && ne.Timeout()
 }
 
 // outgoing makes the request that the upstream sees.

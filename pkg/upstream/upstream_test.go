@@ -165,6 +165,23 @@ func TestSilenceBeforeHeaders(t *testing.T) {
 	}
 }
 
+// An upstream that takes the connection and never reads the body is as silent as one that reads it.
+func TestBodyThatIsNeverRead(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r := newRig(t, Options{HeaderTimeout: 100 * time.Millisecond}, nil)
+	r.key.Endpoint = "http://" + l.Addr().String()
+	large := make([]byte, 64<<20) // more than the buffers of the connection hold
+	r.call.Body = proxy.Body{Held: large, Length: int64(len(large))}
+	a := r.do(t)
+	if a.Verdict.Outcome != proxy.NoAnswer || !TimedOut(a.Verdict.Err) {
+		t.Errorf("verdict %+v", a.Verdict)
+	}
+}
+
 func TestLostBeforeHeaders(t *testing.T) {
 	r := newRig(t, Options{}, func(w http.ResponseWriter, req *http.Request) { hangUp(w) })
 	if a := r.do(t); a.Verdict.Outcome != proxy.NoAnswer || TimedOut(a.Verdict.Err) {
