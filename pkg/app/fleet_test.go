@@ -243,7 +243,8 @@ func oneProbe(t *testing.T, mock *mockopenai.Server, replicas []*rig) {
 		return !slices.ContainsFunc(replicas, func(r *rig) bool { return r.state("b") != "half-open" })
 	})
 	before := mock.Stats()[keyNumber(2)].Requests
-	mock.Configure(func(s *mockopenai.Settings) { s.LatencyMS = 700 })
+	// Long enough for all to have asked before the probe is answered: after that the key is back, and used.
+	mock.Configure(func(s *mockopenai.Settings) { s.LatencyMS = 5000 })
 	crowd(64*len(replicas), 64*len(replicas), func(i int) answer { return replicas[i%len(replicas)].chat(t, plain) })
 	mock.Configure(func(s *mockopenai.Settings) { s.LatencyMS = 0 })
 	if n := mock.Stats()[keyNumber(2)].Requests - before; n != 1 {
