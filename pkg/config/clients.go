@@ -11,8 +11,15 @@ func (l *loader) clients(root *fields) {
 	for _, k := range l.cfg.Keys {
 		upstream[k.Secret] = true
 	}
-	all := entries(root.array("clients"), client)
-	all = append(all, entries(l.array("CLIENT_TOKENS"), client)...)
+	reader := func(source string) func(*fields) (entry[Client], bool) {
+		return func(f *fields) (entry[Client], bool) {
+			e, ok := client(f)
+			e.is.Source = source
+			return e, ok
+		}
+	}
+	all := entries(root.array("clients"), reader(SourceFile))
+	all = append(all, entries(l.array("CLIENT_TOKENS"), reader(SourceEnvironment))...)
 	for _, e := range merge(&l.notes, "token", all) {
 		if upstream[e.secret] {
 			l.wrong(e.at, "has an upstream key as token: callers must not hold one; make a token with `openssl rand -hex 16`")
@@ -35,6 +42,7 @@ func client(f *fields) (e entry[Client], ok bool) {
 		f.wrong(f.at, "has a burst but no rpm, so nothing would be limited")
 	}
 	c.Models = some(f, "models", headerText)
+	c.Pool, _ = get(f, "pool", identifier)
 	c.IPs = some(f, "ips", prefix)
 	c.Enabled = f.flag("enabled", true)
 	c.Expires, _ = get(f, "expires", expiry)

@@ -18,15 +18,6 @@ import (
 	"openai-api-proxy/pkg/proxy"
 )
 
-// What StreamUsage may be.
-const (
-	InjectUsage  = "inject"
-	ObserveUsage = "observe"
-)
-
-// strategies are what Strategy may be; package balancer carries them out.
-var strategies = []string{"roundrobin", "random", "weighted", "quota", "leastbusy"}
-
 // Config is everything that can be set. Load makes it; nobody changes it afterwards.
 type Config struct {
 	// Listen is the host:port for callers, from LISTEN_ADDR, or from PORT on all addresses. Default ":10000". Port 0 is
@@ -47,11 +38,9 @@ type Config struct {
 	// Keys are the upstream keys of all sources, sorted by id, at least one. The same key once, the file's entry before
 	// that of OPENAI_API_KEYS before OPENAI_API_KEY; an id always names one key.
 	Keys []*proxy.Key
-	// Strategy picks the next key: roundrobin (ignores weights), random, weighted, quota or leastbusy. Default
-	// roundrobin.
-	Strategy string
-	// Failover says how hard a request is tried and how long a key rests.
-	Failover Failover
+
+	// Settings may be overridden while the proxy runs.
+	Settings
 
 	// Clients are who may call, sorted by id. None: every enabled key is a caller's token too (the v1 way). The first
 	// client ends that, so configure all callers at once.
@@ -62,14 +51,7 @@ type Config struct {
 	// CORSOrigins are the origins whose browser pages may call, or "*". Default "*". Credentials are never allowed, so
 	// cookies open nothing; a token in a page is the page's own risk.
 	CORSOrigins []string
-	// Operations opens operations that the proxy does not know, and closes known ones.
-	Operations Operations
 
-	// StreamUsage is InjectUsage, which asks the upstream for usage on streams and hides it from callers who did not, or
-	// ObserveUsage, which leaves the body alone and estimates what is not said. Default InjectUsage.
-	StreamUsage string
-	// Limits bound what a request may hold in memory.
-	Limits Limits
 	// MaxBodyBytes is the largest request body, from MAX_BODY_BYTES. Default 512 MiB. It costs no memory beyond
 	// Limits.ReplayBytes; too small refuses uploads with 413.
 	MaxBodyBytes int64
@@ -108,55 +90,19 @@ type Config struct {
 	fingerprint string
 }
 
-// Failover is how hard a request is tried and how long a key rests. In the file all durations are milliseconds.
-type Failover struct {
-	// MaxRetries is how many attempts may follow ones that the upstream might have carried out, 0 to 10. Default 3.
-	// Attempts that were certainly not carried out are not counted, only bound by Deadline.
-	MaxRetries int
-	// RetryDelay is the base of a jittered pause before a second try on the same account, never before another key.
-	// Default 1s.
-	RetryDelay time.Duration
-	// FailureThreshold failures within 30 s, at least half of the key's attempts in that time, trip it. Default 5. With 1
-	// any single failure takes a key out.
-	FailureThreshold int
-	// OpenTimeout is the first rest of a key that tripped; it doubles up to MaxRest. Default 30s.
-	OpenTimeout time.Duration
-	// MaxRest bounds every rest, also those an upstream asks for. Default 10m. Not below OpenTimeout.
-	MaxRest time.Duration
-	// Deadline is the time from the start of a request to the start of its last attempt. Default 1m. It does not cut an
-	// attempt that runs.
-	Deadline time.Duration
-	// HeaderTimeout bounds the wait for the headers of an answer. Default 10m, since reasoning models that do not stream
-	// say nothing until they are done.
-	HeaderTimeout time.Duration
-}
-
-// Limits bound memory.
-type Limits struct {
-	// ReplayBytes is the largest request body that is held for another attempt, up to 256 MiB, which is what all requests
-	// together may hold. Default 16 MiB. A longer body is sent once, so its request has no failover.
-	ReplayBytes int64
-}
-
-// Operations names operations as "METHOD /v1/path", the path with {slots}: "GET /v1/things/{id}". Only that shape is
-// checked here; what exists is known to package openai.
-type Operations struct {
-	Allow []string // opened although unknown, or refused by default
-	Deny  []string // closed although known; wins over Allow
-}
-
 // Client is a caller with its token.
 type Client struct {
 	proxy.Client
-	Token proxy.Secret
+	Token  proxy.Secret
+	Source string // where it was configured
 }
 
 // Load reads the configuration. Its error is a Mistakes with all mistakes, and then there is no Config.
 func Load(src Source) (*Config, error) {
-	l := &loader{src: src, cfg: defaults()}
+	l := &loader{src: src, cfg: &Config{Settings: DefaultSettings()}}
 	l.environment(variables)
 	root := l.file()
-	l.settings(root)
+	l.cfg.Settings.read(root)
 	l.keys(root)
 	l.clients(root)
 	root.end(nil)
@@ -168,17 +114,6 @@ func Load(src Source) (*Config, error) {
 	l.cfg.Warnings = l.warnings
 	l.cfg.fingerprint = l.cfg.hash()
 	return l.cfg, nil
-}
-
-// defaults are those of the file; the environment's are in its table.
-func defaults() *Config {
-	return &Config{
-		Strategy: "roundrobin",
-		Failover: Failover{MaxRetries: 3, RetryDelay: time.Second, FailureThreshold: 5, OpenTimeout: 30 * time.Second,
-			MaxRest: 10 * time.Minute, Deadline: time.Minute, HeaderTimeout: 10 * time.Minute},
-		StreamUsage: InjectUsage,
-		Limits:      Limits{ReplayBytes: 16 << 20},
-	}
 }
 
 // loader is a Config in the making.

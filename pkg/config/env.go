@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -123,8 +122,6 @@ func (l *loader) environment(vars []variable) {
 		}
 		if err := v.set(l.cfg, text); err != nil {
 			l.wrong(at, "%v", err)
-		} else if slices.Contains(pendingVariables, v.name) && text != v.fallback {
-			l.wrong(at, notEnforced)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func TestVariables(t *testing.T) {
 		{"REQUIRE_REDIS", "true", "", "is set, but REDIS_URL is not: each replica would be a world of its own"},
 		{"REDIS_URL", "redis://localhost:6379", "redisUrl: red...6379 (60ea7b7ca1)", ""},
 		{"REDIS_URL", "localhost:6379", "", "must be redis://host:port or rediss://host:port"},
-		{"ENCRYPTION_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "", notEnforced},
+		{"ENCRYPTION_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "encryptionKeys: [secret:bf9e5cb7da]", ""},
 		{"ENCRYPTION_KEY", "MDEy", "", "entry 1 must be 32 bytes in base64; make them with `openssl rand -base64 32`"},
 		{"DATA_DIR", "/var/lib/oap", "dataDir: /var/lib/oap", ""},
 		{"DATA_DIR", "", "dataDir: (none)", ""},

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // file reads the configuration file: the one that CONFIG_FILE names, or the default one if it is there. Without one,
@@ -63,52 +62,6 @@ func parse(name string, data []byte) (value, []fault) {
 		return parseJSON(data)
 	}
 	return parseYAML(data)
-}
-
-const (
-	mostRetries   = 10
-	mostThreshold = 1000
-	mostReplay    = 256 << 20 // what all requests together may hold
-)
-
-// settings reads the fields of the file that are neither keys nor clients.
-func (l *loader) settings(root *fields) {
-	c := l.cfg
-	if s, set := get(root, "strategy", oneOf(strategies...)); set {
-		c.Strategy = s
-	}
-	if s, set := get(root, "streamUsage", oneOf(InjectUsage, ObserveUsage)); set {
-		c.StreamUsage = s
-	}
-	if limits, set := root.object("limits"); set {
-		c.Limits.ReplayBytes = limits.whole("replayBytes", c.Limits.ReplayBytes, 1, mostReplay)
-		limits.end(nil)
-	}
-	if operations, set := root.object("operations"); set {
-		c.Operations.Allow = getAll(operations, "allow", operation)
-		c.Operations.Deny = getAll(operations, "deny", operation)
-		operations.end(nil)
-	}
-	if failover, set := root.object("failover"); set {
-		c.Failover.read(failover)
-		failover.end(nil)
-	}
-}
-
-// read sets what the file sets.
-func (f *Failover) read(from *fields) {
-	const most = day
-	f.MaxRetries = int(from.whole("maxRetries", int64(f.MaxRetries), 0, mostRetries))
-	f.RetryDelay = from.milliseconds("retryDelay", f.RetryDelay, 0, time.Minute)
-	f.FailureThreshold = int(from.whole("failureThreshold", int64(f.FailureThreshold), 1, mostThreshold))
-	f.OpenTimeout = from.milliseconds("openTimeout", f.OpenTimeout, time.Millisecond, most)
-	f.MaxRest = from.milliseconds("maxRest", f.MaxRest, time.Millisecond, most)
-	f.Deadline = from.milliseconds("deadline", f.Deadline, time.Millisecond, most)
-	f.HeaderTimeout = from.milliseconds("headerTimeout", f.HeaderTimeout, time.Millisecond, most)
-	if f.MaxRest < f.OpenTimeout {
-		from.wrong(from.at, "maxRest (%d ms) must not be below openTimeout (%d ms)",
-			f.MaxRest.Milliseconds(), f.OpenTimeout.Milliseconds())
-	}
 }
 
 // where says where something was written in the same file.

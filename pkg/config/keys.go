@@ -1,6 +1,10 @@
 package config
 
-import "openai-api-proxy/pkg/proxy"
+import (
+	"path/filepath"
+
+	"openai-api-proxy/pkg/proxy"
+)
 
 const (
 	mostWeight = 1000
@@ -13,10 +17,10 @@ func (l *loader) keys(root *fields) {
 	reader := func(source string) func(*fields) (entry[*proxy.Key], bool) {
 		return func(f *fields) (entry[*proxy.Key], bool) { return l.key(f, source) }
 	}
-	all := entries(root.array("keys"), reader("file"))
-	all = append(all, entries(l.array("OPENAI_API_KEYS"), reader("environment"))...)
+	all := entries(root.array("keys"), reader(SourceFile))
+	all = append(all, entries(l.array("OPENAI_API_KEYS"), reader(SourceEnvironment))...)
 	all = append(all, l.singleKey()...)
-	if len(all) == 0 && len(l.mistakes) == before && !l.unread {
+	if len(all) == 0 && len(l.mistakes) == before && !l.unread && !l.operated() {
 		l.wrong(variableAt("OPENAI_API_KEY"),
 			"there is no upstream key: set OPENAI_API_KEY, OPENAI_API_KEYS, or keys in the file that CONFIG_FILE names")
 	}
@@ -24,6 +28,18 @@ func (l *loader) keys(root *fields) {
 		l.cfg.Keys = append(l.cfg.Keys, e.is)
 	}
 }
+
+// operated reports whether somebody can add keys while the proxy runs: without a key it may then start, not ready.
+func (l *loader) operated() bool {
+	if !l.cfg.AdminToken.IsZero() || l.cfg.DataDir == "" {
+		return !l.cfg.AdminToken.IsZero()
+	}
+	_, err := l.src.read(filepath.Join(l.cfg.DataDir, AdminTokenFile)) // made at the first start
+	return err == nil && l.cfg.RedisURL.IsZero()
+}
+
+// AdminTokenFile is where a proxy with embedded state keeps the admin token that it made, in its DATA_DIR.
+const AdminTokenFile = "admin-token"
 
 // singleKey is OPENAI_API_KEY, a key with nothing but defaults.
 func (l *loader) singleKey() []entry[*proxy.Key] {
@@ -38,7 +54,7 @@ func (l *loader) singleKey() []entry[*proxy.Key] {
 	}
 	id := "key-" + s.Fingerprint()
 	k := &proxy.Key{ID: id, Account: id, Secret: s, Endpoint: l.cfg.BaseURL, Weight: 1, Enabled: true,
-		Source: "environment"}
+		Source: SourceEnvironment}
 	return []entry[*proxy.Key]{{k, id, s, at}}
 }
 
@@ -66,6 +82,8 @@ func (l *loader) key(f *fields, source string) (e entry[*proxy.Key], ok bool) {
 	k.Enabled = f.flag("enabled", true)
 	k.Expires, _ = get(f, "expires", expiry)
 	k.Note, _ = get(f, "note", anyText)
+	k.Tags = getAll(f, "tags", identifier)
+	k.Pool, _ = get(f, "pool", identifier)
 	f.end(pendingKeyFields)
 	return entry[*proxy.Key]{k, k.ID, k.Secret, f.at}, ok
 }

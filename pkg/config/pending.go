@@ -6,7 +6,6 @@ var (
 	pendingKeyFields    = []string{"rpm", "tpm", "concurrency"}
 	pendingQuotaFields  = []string{"tokens", "usd"}
 	pendingClientFields = []string{"tpm", "concurrency", "quota", "mode", "timeZone", "onStateLoss", "group"}
-	pendingVariables    = []string{"ENCRYPTION_KEY"} // at other values than their defaults
 )
 
 const notEnforced = "is not enforced yet, so it is refused rather than ignored"

@@ -77,6 +77,8 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("drainTimeout", c.DrainTimeout)
 	p.line("maxBodyBytes", c.MaxBodyBytes)
 	p.line("replayBytes", c.Limits.ReplayBytes)
+	p.line("probe", "")
+	p.line("  interval", c.Probe.Interval)
 	p.line("operations", "")
 	p.line("  allow", c.Operations.Allow)
 	p.line("  deny", c.Operations.Deny)
@@ -135,6 +137,8 @@ func (p *printer) key(k *proxy.Key) {
 	p.optional("organization", k.Organization)
 	p.optional("project", k.Project)
 	p.optional("expires", moment(k.Expires))
+	p.optional("pool", k.Pool)
+	p.optional("tags", strings.Join(k.Tags, " "))
 	if k.Note != "" {
 		p.line("    note", strconv.Quote(k.Note))
 	}
@@ -148,6 +152,7 @@ func (p *printer) client(c *Client) {
 		p.line("    rpm", fmt.Sprintf("%d (burst %d)", c.RPM, c.Burst))
 	}
 	p.optional("models", strings.Join(c.Models, " "))
+	p.optional("pool", c.Pool)
 	if len(c.IPs) > 0 {
 		p.line("    ips", c.IPs)
 	}

@@ -33,6 +33,9 @@ var wire = map[proxy.Kind]struct {
 	proxy.UpstreamError:      {http.StatusBadGateway, "server_error"},
 	proxy.UpstreamTimeout:    {http.StatusGatewayTimeout, "server_error"},
 	proxy.NoAvailableKey:     {http.StatusServiceUnavailable, "server_error"},
+	proxy.NotFound:           {http.StatusNotFound, "invalid_request_error"},
+	proxy.Conflict:           {http.StatusConflict, "invalid_request_error"},
+	proxy.StateUnavailable:   {http.StatusServiceUnavailable, "server_error"},
 	proxy.CallerLeft:         {statusCallerLeft, "server_error"},
 	proxy.Internal:           {http.StatusInternalServerError, "server_error"},
 }

@@ -14,6 +14,7 @@ type Client struct {
 	Expires time.Time // zero: never
 	RPM     int64     // requests per minute; 0: no limit
 	Burst   int64     // requests at once; with RPM never 0
+	Pool    string    // whose keys serve it; empty: the common one
 }
 
 // DefaultClient is who calls with an upstream key while no client is configured.

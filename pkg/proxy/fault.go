@@ -24,7 +24,10 @@ const (
 	UpstreamTimeout    Kind = "upstream_timeout"
 	NoAvailableKey     Kind = "no_available_key"
 	NotSupportedYet    Kind = "not_supported_yet"
-	CallerLeft         Kind = "caller_gone" // nobody is left to be told
+	NotFound           Kind = "not_found"         // management API
+	Conflict           Kind = "conflict"          // management API: not as it is configured now
+	StateUnavailable   Kind = "state_unavailable" // management API
+	CallerLeft         Kind = "caller_gone"       // nobody is left to be told
 	Internal           Kind = "internal_error"
 )
 

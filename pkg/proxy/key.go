@@ -17,7 +17,9 @@ type Key struct {
 	Enabled      bool
 	Expires      time.Time // zero: never
 	Note         string
-	Source       string // where it was configured, "environment" or "file"
+	Tags         []string
+	Pool         string // its keys serve only the clients of the same pool; empty: the common one
+	Source       string // where it was configured: "environment", "file" or "api"
 }
 
 // Serves reports whether the key may be used for the model. An unnamed model is served by every key.
