@@ -16,9 +16,8 @@ package balancer
 import (
 	"context"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,61 +45,56 @@ type Policy struct {
 	MaxRest          time.Duration
 }
 
-// Options are the parts and settings of a Balancer.
-type Options struct {
+// Pool is what keys there are and how they are used, as one configuration says it.
+type Pool struct {
 	Keys     []*proxy.Key
 	Strategy string // roundrobin, random, weighted, quota or leastbusy
 	Policy   Policy
-	Store    store
+	// CheckIdle is how long a key may be idle before the upstream is asked about it; 0: it is not asked.
+	CheckIdle time.Duration
+}
+
+// Options are the parts of a Balancer.
+type Options struct {
+	Store store
 	// LeaseCursor takes positions in blocks, for a state that is a round trip away.
 	LeaseCursor bool
 	// Confirm asks the upstream whether it accepts a key, before one is put aside for good. nil: a 401 is believed.
-	Confirm func(ctx context.Context, k *proxy.Key) proxy.Outcome
-	Log     *slog.Logger
-	Metrics prometheus.Registerer
+	Confirm func(ctx context.Context, k *proxy.Key) proxy.Verdict
+	// Replicas is how many replicas share the work of looking after idle keys; nil: one.
+	Replicas func() int
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
 }
 
-// Balancer picks keys. It may be used by many goroutines.
+// Balancer knows how keys are, whatever configuration names them. It may be used by many goroutines.
 type Balancer struct {
 	Options
-	strategy  strategy
-	keys      []*key // sorted by id
-	accounts  map[string]*account
-	endpoints map[string]*endpoint
-	pools     pools
-	synced    synced
-	outbox    *outbox
-	metrics   *metrics
+	view     atomic.Pointer[View] // the latest one
+	restored atomic.Bool
+	rules    atomic.Pointer[Policy] // its policy
+	known    known
+	synced   synced
+	outbox   *outbox
+	metrics  *metrics
 
 	ctx   context.Context // ends with Close
 	end   context.CancelFunc
 	tasks sync.WaitGroup
 }
 
-// key is a configured key with what is known of it.
-type key struct {
-	*proxy.Key
-	account  *account
-	endpoint *endpoint
-	rest     resting // open, invalid, or its own quota used up
-	breaker  *breaker
-	inFlight counter
-	quota    quota
-}
-
-// New makes a Balancer. Close it.
+// New makes a Balancer without keys; see Configure. Close it.
 func New(o Options) *Balancer {
-	b := &Balancer{Options: o, strategy: strategy(o.Strategy), accounts: map[string]*account{},
-		endpoints: map[string]*endpoint{}, metrics: newMetrics(o.Metrics)}
+	b := &Balancer{Options: o, metrics: newMetrics(o.Metrics)}
+	b.known.knowledge = nothing()
 	b.ctx, b.end = context.WithCancel(context.Background())
-	for _, k := range o.Keys {
-		known := &key{Key: k, account: b.account(k.Account), endpoint: b.endpoint(k.Endpoint), breaker: newBreaker(o.Policy)}
-		known.quota.of(k)
-		b.keys = append(b.keys, known)
-	}
-	slices.SortFunc(b.keys, func(x, y *key) int { return strings.Compare(x.ID, y.ID) })
+	b.rules.Store(new(Policy))
+	b.view.Store(newView(b, Pool{}, nil))
 	b.outbox = newOutbox(o.Store, o.Log, b.metrics)
 	b.tasks.Go(func() { b.outbox.run(b.ctx) })
+	if o.Confirm != nil {
+		b.tasks.Go(b.lookAfter)
+	}
 	o.Metrics.MustRegister(&collector{b})
 	return b
 }
@@ -112,13 +106,12 @@ func (b *Balancer) Restore(ctx context.Context) error {
 		return err
 	}
 	b.Sync(rests)
-	for _, k := range b.keys {
-		if err := k.quota.read(ctx, b.Store); err != nil {
-			return err
-		}
-	}
-	return nil
+	b.restored.Store(true)
+	return b.readQuotas(ctx, b.view.Load().keys)
 }
+
+// policy is that of the latest configuration.
+func (b *Balancer) policy() Policy { return *b.rules.Load() }
 
 // Close ends what runs in the background, after what it had to tell was told.
 func (b *Balancer) Close() {
@@ -128,6 +121,7 @@ func (b *Balancer) Close() {
 
 // Ask says for what a key is wanted.
 type Ask struct {
+	Pool  string // of the client
 	Model string
 	Tried []*proxy.Key  // by this request; never picked again
 	Last  proxy.Outcome // of the last try; Served at first
@@ -137,22 +131,22 @@ type Ask struct {
 const mostRefused = 32
 
 // Pick chooses a key. The error is a *proxy.Fault that says when to come back. The Pick must be closed.
-func (b *Balancer) Pick(ctx context.Context, ask Ask) (*Pick, error) {
-	p := b.pools.of(b, ask.Model)
-	s := search{b: b, pool: p, ask: ask, now: time.Now().UnixNano()}
-	s.position = b.position(ctx, p, len(ask.Tried) > 0)
+func (v *View) Pick(ctx context.Context, ask Ask) (*Pick, error) {
+	p := v.pools.of(v, served{ask.Pool, ask.Model})
+	s := search{view: v, pool: p, ask: ask, now: time.Now().UnixNano()}
+	s.position = v.position(ctx, p, len(ask.Tried) > 0)
 	for range mostRefused {
 		k, soft := s.find()
 		if k == nil {
 			break
 		}
-		if pick := b.take(ctx, p, k, ask.Model, s.now); pick != nil {
+		if pick := v.b.take(ctx, p, k, ask.Model, s.now); pick != nil {
 			pick.Soft = soft
 			return pick, nil
 		}
 		s.refused = append(s.refused, k)
 	}
-	return nil, b.none(p, ask)
+	return nil, v.none(p, ask)
 }
 
 // take makes the key ours: its quota, its probe if it is on probation, its breaker. nil: somebody else was faster.

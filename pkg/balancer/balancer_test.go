@@ -34,8 +34,34 @@ func pooled(weights ...int64) []*proxy.Key {
 	return keys
 }
 
+// setup is a balancer with its first configuration.
+type setup struct {
+	Keys        []*proxy.Key
+	Strategy    string
+	Policy      Policy
+	Store       store
+	LeaseCursor bool
+	Confirm     func(context.Context, *proxy.Key) proxy.Verdict
+	CheckIdle   time.Duration
+}
+
+func (o setup) pool() Pool { return Pool{o.Keys, o.Strategy, o.Policy, o.CheckIdle} }
+
+// started makes the balancer of a setup.
+func started(o setup) *Balancer {
+	b := New(Options{Store: o.Store, LeaseCursor: o.LeaseCursor, Confirm: o.Confirm, Log: slog.New(slog.DiscardHandler),
+		Metrics: prometheus.NewRegistry()})
+	b.Configure(o.pool())
+	return b
+}
+
+// Pick picks from the latest configuration.
+func (b *Balancer) Pick(ctx context.Context, ask Ask) (*Pick, error) {
+	return b.view.Load().Pick(ctx, ask)
+}
+
 // quiet fills in what a test does not care about.
-func quiet(o Options) Options {
+func quiet(o setup) setup {
 	if o.Strategy == "" {
 		o.Strategy = "roundrobin"
 	}
@@ -45,14 +71,12 @@ func quiet(o Options) Options {
 	if o.Policy == (Policy{}) {
 		o.Policy = policy
 	}
-	o.Log = slog.New(slog.DiscardHandler)
-	o.Metrics = prometheus.NewRegistry()
 	return o
 }
 
-func balancerOf(t testing.TB, o Options) *Balancer {
+func balancerOf(t testing.TB, o setup) *Balancer {
 	t.Helper()
-	b := New(quiet(o))
+	b := started(quiet(o))
 	t.Cleanup(b.Close)
 	if err := b.Restore(t.Context()); err != nil {
 		t.Fatal(err)
@@ -107,7 +131,7 @@ func (b *Balancer) stateOf(id string) string {
 
 func TestExactShares(t *testing.T) {
 	for strategy, want := range map[string][]int{"roundrobin": {2000, 2000, 2000, 2000, 2000}, "weighted": {667, 1333, 2000, 2667, 3333}} {
-		b := balancerOf(t, Options{Keys: pooled(1, 2, 3, 4, 5), Strategy: strategy})
+		b := balancerOf(t, setup{Keys: pooled(1, 2, 3, 4, 5), Strategy: strategy})
 		got := shares(t, b, 10_000)
 		for i, n := range want {
 			if d := got[fmt.Sprintf("k%d", i)] - n; d < -1 || d > 1 {
@@ -120,7 +144,7 @@ func TestExactShares(t *testing.T) {
 // The share of a key that rests goes to the others by their weight.
 func TestShareOfARestingKeyIsSpread(t *testing.T) {
 	for strategy, want := range map[string][]int{"roundrobin": {2500, 2500, 0, 2500, 2500}, "weighted": {833, 1667, 0, 3333, 4167}} {
-		b := balancerOf(t, Options{Keys: pooled(1, 2, 3, 4, 5), Strategy: strategy})
+		b := balancerOf(t, setup{Keys: pooled(1, 2, 3, 4, 5), Strategy: strategy})
 		b.apply(state.Rest{Subject: state.Subject{Scope: proxy.ByKey, ID: "k2"}, Reason: proxy.Open, Until: time.Now().Add(time.Hour)})
 		got := shares(t, b, 10_000)
 		for i, n := range want {
@@ -156,14 +180,14 @@ func TestPositionsAreExact(t *testing.T) {
 }
 
 func TestRandomFollowsWeights(t *testing.T) {
-	got := shares(t, balancerOf(t, Options{Keys: pooled(1, 3), Strategy: "random"}), 20_000)
+	got := shares(t, balancerOf(t, setup{Keys: pooled(1, 3), Strategy: "random"}), 20_000)
 	if got["k1"] < 14_500 || got["k1"] > 15_500 {
 		t.Errorf("the key of weight 3 of 4 got %d of 20,000", got["k1"])
 	}
 }
 
 func TestLeastBusy(t *testing.T) {
-	b := balancerOf(t, Options{Keys: pooled(1, 1, 1, 1), Strategy: "leastbusy"})
+	b := balancerOf(t, setup{Keys: pooled(1, 1, 1, 1), Strategy: "leastbusy"})
 	var open []*Pick
 	most := map[string]int{}
 	for range 400 {
@@ -195,7 +219,7 @@ func TestModels(t *testing.T) {
 	keys[0].Models = proxy.Patterns{"gpt-*"}
 	keys[1].Enabled = false
 	keys[2].Models = proxy.Patterns{"o1"}
-	b := balancerOf(t, Options{Keys: keys})
+	b := balancerOf(t, setup{Keys: keys})
 	for model, want := range map[string]string{"gpt-4o": "k0", "o1": "k2"} {
 		for range 4 {
 			if got := call(t, b, model, is(proxy.Served)); got != want {
@@ -211,10 +235,10 @@ func TestModels(t *testing.T) {
 	for i := range 3 * mostModels { // names come from callers
 		b.Pick(t.Context(), Ask{Model: fmt.Sprintf("gpt-%d", i)})
 	}
-	if n := len(b.pools.byModel); n > mostModels {
+	if n := len(b.view.Load().pools.byUse); n > mostModels {
 		t.Errorf("%d models remembered", n)
 	}
-	if n := len(b.pools.byID); n > 3 {
+	if n := len(b.view.Load().pools.byID); n > 3 {
 		t.Errorf("%d pools of 3 different sets of keys", n)
 	}
 }
@@ -223,7 +247,7 @@ func TestRequestQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := pooled(1, 1)
 		keys[0].Quota = []proxy.Quota{{Requests: 3, Period: proxy.Day}}
-		b := balancerOf(t, Options{Keys: keys})
+		b := balancerOf(t, setup{Keys: keys})
 		if got := shares(t, b, 10); got["k0"] != 3 || got["k1"] != 7 {
 			t.Errorf("shares %v", got)
 		}
@@ -242,7 +266,7 @@ func TestRequestQuota(t *testing.T) {
 func TestQuotaOfASoleKey(t *testing.T) {
 	keys := pooled(1)
 	keys[0].Quota = []proxy.Quota{{Requests: 2, Period: proxy.Month}}
-	b := balancerOf(t, Options{Keys: keys})
+	b := balancerOf(t, setup{Keys: keys})
 	if got := shares(t, b, 4); got["k0"] != 2 {
 		t.Errorf("shares %v", got)
 	}
@@ -257,7 +281,7 @@ func TestStrategyQuota(t *testing.T) {
 	keys := pooled(1, 1, 1)
 	keys[0].Quota = []proxy.Quota{{Requests: 1_000_000, Period: proxy.Total}}
 	keys[1].Quota = []proxy.Quota{{Requests: 3_000_000, Period: proxy.Total}}
-	got := shares(t, balancerOf(t, Options{Keys: keys, Strategy: "quota"}), 12_000) // 1 : 3 : 2, the mean
+	got := shares(t, balancerOf(t, setup{Keys: keys, Strategy: "quota"}), 12_000) // 1 : 3 : 2, the mean
 	for id, want := range map[string]int{"k0": 2000, "k1": 6000, "k2": 4000} {
 		if d := got[id] - want; d < -400 || d > 400 {
 			t.Errorf("key %s got %d, want about %d", id, got[id], want)
@@ -280,7 +304,7 @@ func TestRetries(t *testing.T) {
 		{proxy.Unreachable, []string{"k3", "k1 k2", "k1 k2", ""}},
 		{proxy.KeyFailed, []string{"k1 k2 k3", "k1 k2 k3", "k1 k2 k3", ""}},
 	} {
-		b := balancerOf(t, Options{Keys: keys})
+		b := balancerOf(t, setup{Keys: keys})
 		ask := Ask{Model: "m", Tried: []*proxy.Key{keys[0]}, Last: c.last}
 		for i, want := range c.want {
 			p, err := b.Pick(t.Context(), ask)
@@ -308,7 +332,7 @@ func contains(list, id string) bool {
 
 func TestTripAndReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := balancerOf(t, Options{Keys: pooled(1, 1, 1)})
+		b := balancerOf(t, setup{Keys: pooled(1, 1, 1)})
 		defer b.Close()
 		bad := only("k1", proxy.Verdict{Outcome: proxy.KeyFailed, Status: 500})
 		for range 3 * policy.FailureThreshold {
@@ -348,7 +372,7 @@ func TestTripAndReturn(t *testing.T) {
 
 // Half of the attempts must fail: a key that mostly serves is not taken out by its volume.
 func TestFailuresAmongSuccesses(t *testing.T) {
-	b := balancerOf(t, Options{Keys: pooled(1, 1)})
+	b := balancerOf(t, setup{Keys: pooled(1, 1)})
 	for i := range 400 {
 		call(t, b, "m", func(id string) proxy.Verdict {
 			if id == "k1" && i%10 == 1 {
@@ -367,7 +391,7 @@ func TestOneProbeOfManyCallers(t *testing.T) {
 		store := memstate.New()
 		replicas := [3]*Balancer{}
 		for i := range replicas {
-			replicas[i] = balancerOf(t, Options{Keys: pooled(1, 1), Store: store})
+			replicas[i] = balancerOf(t, setup{Keys: pooled(1, 1), Store: store})
 			defer replicas[i].Close()
 			replicas[i].apply(state.Rest{Subject: state.Subject{Scope: proxy.ByKey, ID: "k0"}, Reason: proxy.Open,
 				Since: time.Now(), Until: time.Now().Add(time.Minute)})
@@ -403,7 +427,7 @@ func TestOneProbeOfManyCallers(t *testing.T) {
 // An abandoned probe does not lock a key up: its claim ends.
 func TestProbeThatNeverReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := balancerOf(t, Options{Keys: pooled(1, 1)})
+		b := balancerOf(t, setup{Keys: pooled(1, 1)})
 		defer b.Close()
 		b.apply(state.Rest{Subject: state.Subject{Scope: proxy.ByAccount, ID: "of-k0"}, Reason: proxy.Exhausted,
 			Since: time.Now(), Until: time.Now().Add(time.Minute)})
@@ -429,7 +453,7 @@ func TestCooling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := pooled(1, 1, 1)
 		keys[1].Account = keys[0].Account
-		b := balancerOf(t, Options{Keys: keys})
+		b := balancerOf(t, setup{Keys: keys})
 		defer b.Close()
 		call(t, b, "m", is(proxy.Served))
 		told := only("k1", proxy.Verdict{Outcome: proxy.Throttled, Status: 429, Wait: 20 * time.Second})
@@ -450,10 +474,10 @@ func TestCooling(t *testing.T) {
 // Without a hint the rest doubles from a second; with an absurd one it is clamped.
 func TestHowLongToCool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := balancerOf(t, Options{Keys: pooled(1, 1)})
+		b := balancerOf(t, setup{Keys: pooled(1, 1)})
 		defer b.Close()
 		subject := state.Subject{Scope: proxy.ByModel, ID: "of-k0", Model: "m"}
-		k := b.keyOf("k0")
+		k := b.view.Load().find("k0")
 		for i := range 15 {
 			b.put(subject, proxy.Cooling, proxy.Verdict{Outcome: proxy.Throttled})
 			b.put(subject, proxy.Cooling, proxy.Verdict{Outcome: proxy.Throttled}) // the same incident
@@ -484,7 +508,7 @@ func TestNobodyLeft(t *testing.T) {
 		"all out of credit":   {[]state.Rest{rest("of-k0", proxy.ByAccount, "", proxy.Exhausted), rest("of-k1", proxy.ByAccount, "", proxy.Exhausted)}, proxy.NoAvailableKey},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := balancerOf(t, Options{Keys: pooled(1, 1)})
+			b := balancerOf(t, setup{Keys: pooled(1, 1)})
 			for _, r := range c.rests {
 				b.apply(r)
 			}
@@ -499,7 +523,7 @@ func TestNobodyLeft(t *testing.T) {
 
 // Soft rests put keys last; they never leave a caller without an answer.
 func TestSoftRests(t *testing.T) {
-	b := balancerOf(t, Options{Keys: pooled(1, 1)})
+	b := balancerOf(t, setup{Keys: pooled(1, 1)})
 	until := time.Now().Add(time.Hour)
 	b.apply(state.Rest{Subject: state.Subject{Scope: proxy.ByModel, ID: "of-k0", Model: "m"}, Reason: proxy.Denied, Until: until})
 	if got := shares(t, b, 10); got["k1"] != 10 {
@@ -518,13 +542,13 @@ func TestRejectedKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				asked := 0
-				b := balancerOf(t, Options{Keys: pooled(1, 1), Confirm: func(context.Context, *proxy.Key) proxy.Outcome {
+				b := balancerOf(t, setup{Keys: pooled(1, 1), Confirm: func(context.Context, *proxy.Key) proxy.Verdict {
 					asked++
 					time.Sleep(time.Second)
 					if confirmed {
-						return proxy.KeyRejected
+						return proxy.Verdict{Outcome: proxy.KeyRejected}
 					}
-					return proxy.Served
+					return proxy.Verdict{Outcome: proxy.Served}
 				}})
 				defer b.Close()
 				bad := only("k0", proxy.Verdict{Outcome: proxy.KeyRejected, Status: 401})
@@ -545,7 +569,7 @@ func TestRejectedKey(t *testing.T) {
 // If every key is refused the fault may be ours: the last one stays.
 func TestLastUsableKeyStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := balancerOf(t, Options{Keys: pooled(1, 1, 1)})
+		b := balancerOf(t, setup{Keys: pooled(1, 1, 1)})
 		defer b.Close()
 		for range 10 {
 			call(t, b, "m", is(proxy.KeyRejected))
@@ -563,7 +587,7 @@ func TestLastUsableKeyStays(t *testing.T) {
 }
 
 func TestSoleKeyNeverRests(t *testing.T) {
-	b := balancerOf(t, Options{Keys: pooled(1)})
+	b := balancerOf(t, setup{Keys: pooled(1)})
 	for o := proxy.Served; o <= proxy.StreamCut; o++ {
 		for range 3 * policy.FailureThreshold {
 			if call(t, b, "m", is(o)) == "" {
@@ -577,7 +601,7 @@ func TestSoleKeyNeverRests(t *testing.T) {
 func TestEndpointIsToBlame(t *testing.T) {
 	failed := proxy.Verdict{Outcome: proxy.KeyFailed, Status: 500}
 	everything := func(string) proxy.Verdict { return failed }
-	b := balancerOf(t, Options{Keys: pooled(1, 1, 1)})
+	b := balancerOf(t, setup{Keys: pooled(1, 1, 1)})
 	for range 60 {
 		call(t, b, "m", everything)
 	}
@@ -586,7 +610,7 @@ func TestEndpointIsToBlame(t *testing.T) {
 			t.Errorf("in an outage of the endpoint key %s is %s", s.Key.ID, s.State)
 		}
 	}
-	b = balancerOf(t, Options{Keys: pooled(1, 1, 1)})
+	b = balancerOf(t, setup{Keys: pooled(1, 1, 1)})
 	for range 60 {
 		call(t, b, "m", func(id string) proxy.Verdict {
 			if id == "k2" {
@@ -601,7 +625,7 @@ func TestEndpointIsToBlame(t *testing.T) {
 }
 
 func TestWithdrawnFailuresBlameNobody(t *testing.T) {
-	b := balancerOf(t, Options{Keys: pooled(1, 1)})
+	b := balancerOf(t, setup{Keys: pooled(1, 1)})
 	for range 100 {
 		p, err := b.Pick(t.Context(), Ask{Model: "m"})
 		if err != nil {
@@ -618,11 +642,11 @@ func TestWithdrawnFailuresBlameNobody(t *testing.T) {
 
 func TestRestore(t *testing.T) {
 	store := memstate.New()
-	first := New(quiet(Options{Keys: pooled(1, 1, 1), Store: store}))
+	first := started(quiet(setup{Keys: pooled(1, 1, 1), Store: store}))
 	call(t, first, "m", is(proxy.Served))
 	call(t, first, "m", only("k1", proxy.Verdict{Outcome: proxy.OutOfCredit, Status: 402}))
 	first.Close()
-	second := balancerOf(t, Options{Keys: pooled(1, 1, 1), Store: store})
+	second := balancerOf(t, setup{Keys: pooled(1, 1, 1), Store: store})
 	if s := second.stateOf("k1"); s != "exhausted" {
 		t.Errorf("key k1 is %s after the restart", s)
 	}
@@ -633,7 +657,7 @@ func TestRestore(t *testing.T) {
 
 // A cursor that does not answer costs the exactness, not the service.
 func TestWithoutTheState(t *testing.T) {
-	b := balancerOf(t, Options{Keys: pooled(1, 1, 1), Store: away{memstate.New()}})
+	b := balancerOf(t, setup{Keys: pooled(1, 1, 1), Store: away{memstate.New()}})
 	if got := shares(t, b, 30); got["k0"] != 10 || got["k1"] != 10 || got["k2"] != 10 {
 		t.Errorf("shares %v", got)
 	}
@@ -645,11 +669,11 @@ type away struct{ *memstate.Store }
 func (away) Advance(context.Context, string, int64) (int64, error) { return 0, state.ErrUnavailable }
 
 func TestModelsOfAnAccountAreBounded(t *testing.T) {
-	b := balancerOf(t, Options{Keys: pooled(1, 1)})
+	b := balancerOf(t, setup{Keys: pooled(1, 1)})
 	for i := range 5 * modelsKept {
 		b.put(state.Subject{Scope: proxy.ByModel, ID: "of-k0", Model: fmt.Sprint(i)}, proxy.Denied, proxy.Verdict{Outcome: proxy.ModelDenied})
 	}
-	if n := b.accounts["of-k0"].models.count.Load(); n > modelsKept {
+	if n := b.known.account("of-k0").models.count.Load(); n > modelsKept {
 		t.Errorf("%d models remembered", n)
 	}
 }
@@ -662,9 +686,9 @@ func BenchmarkPick(b *testing.B) {
 	for _, strategy := range strategiesOf {
 		for _, resting := range []int{0, 50} {
 			b.Run(fmt.Sprintf("%s/%d%%-resting", strategy, resting), func(b *testing.B) {
-				bal := New(quiet(Options{Keys: pooled(many...), Strategy: string(strategy)}))
+				bal := started(quiet(setup{Keys: pooled(many...), Strategy: string(strategy)}))
 				defer bal.Close()
-				for i, k := range bal.keys {
+				for i, k := range bal.view.Load().keys {
 					if i%100 < resting {
 						k.rest.set(state.Rest{Reason: proxy.Open, Until: time.Now().Add(time.Hour)})
 					}
@@ -691,17 +715,18 @@ func TestSearchAllocatesNothing(t *testing.T) {
 		many[i] = int64(i%1000) + 1
 	}
 	for _, strategy := range strategiesOf {
-		b := balancerOf(t, Options{Keys: pooled(many...), Strategy: string(strategy)})
-		for i, k := range b.keys {
+		b := balancerOf(t, setup{Keys: pooled(many...), Strategy: string(strategy)})
+		for i, k := range b.view.Load().keys {
 			if i%2 == 0 {
 				k.rest.set(state.Rest{Reason: proxy.Open, Until: time.Now().Add(time.Hour)})
 			}
 		}
-		p := b.pools.of(b, "m")
+		v := b.view.Load()
+		p := v.pools.of(v, served{model: "m"})
 		now := time.Now().UnixNano()
 		p.leftover(now)
 		n := testing.AllocsPerRun(100, func() {
-			s := search{b: b, pool: p, ask: Ask{Model: "m"}, now: now, position: b.position(t.Context(), p, false)}
+			s := search{view: v, pool: p, ask: Ask{Model: "m"}, now: now, position: v.position(t.Context(), p, false)}
 			if k, _ := s.find(); k == nil {
 				t.Fatal("no key")
 			}

@@ -23,13 +23,13 @@ const bucketPeriod = 3 * time.Second
 // is not used: it holds a lock in Redis for the whole upstream call.
 type breaker struct {
 	two     atomic.Pointer[gobreaker.TwoStepCircuitBreaker[struct{}]]
-	policy  Policy
+	policy  func() Policy
 	forced  atomic.Bool  // the next failure trips, whatever the counts say
 	tripped atomic.Bool  // set under gobreaker's lock, where nothing else may be done
 	allowed atomic.Int64 // attempts since the fleet was told of a failure
 }
 
-func newBreaker(p Policy) *breaker {
+func newBreaker(p func() Policy) *breaker {
 	br := &breaker{policy: p}
 	br.reset()
 	return br
@@ -38,14 +38,13 @@ func newBreaker(p Policy) *breaker {
 // reset puts a fresh breaker in place, when another replica found the key well. What is under way reports to the old one,
 // which nobody asks any more.
 func (br *breaker) reset() {
-	p := br.policy
 	br.two.Store(gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests:  1,
 		Interval:     state.FailureWindow,
 		BucketPeriod: bucketPeriod,
-		Timeout:      p.OpenTimeout,
+		Timeout:      br.policy().OpenTimeout,
 		ReadyToTrip: func(c gobreaker.Counts) bool {
-			return br.forced.Load() || p.trips(int64(c.TotalSuccesses)+int64(c.TotalFailures), int64(c.TotalFailures))
+			return br.forced.Load() || br.policy().trips(int64(c.TotalSuccesses)+int64(c.TotalFailures), int64(c.TotalFailures))
 		},
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			if to == gobreaker.StateOpen {

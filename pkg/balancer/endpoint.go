@@ -19,7 +19,7 @@ type endpoint struct {
 
 	mu       sync.Mutex // guards all below
 	failed   [3]failure // the latest failures of different accounts
-	served   [3]served  // the latest answers of different accounts
+	answers  [3]reached // the latest answers of different accounts
 	failures []time.Time
 }
 
@@ -30,18 +30,9 @@ type failure struct {
 	at      time.Time
 }
 
-type served struct {
+type reached struct {
 	account string
 	at      time.Time
-}
-
-func (b *Balancer) endpoint(id string) *endpoint {
-	e := b.endpoints[id]
-	if e == nil {
-		e = &endpoint{id: id}
-		b.endpoints[id] = e
-	}
-	return e
 }
 
 // resting reports whether the endpoint rests, wholly or for the model.
@@ -61,16 +52,16 @@ func (e *endpoint) answered(account string, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	oldest := 0
-	for i := range e.served {
-		if e.served[i].account == account {
-			e.served[i].at = now
+	for i := range e.answers {
+		if e.answers[i].account == account {
+			e.answers[i].at = now
 			return
 		}
-		if e.served[i].at.Before(e.served[oldest].at) {
+		if e.answers[i].at.Before(e.answers[oldest].at) {
 			oldest = i
 		}
 	}
-	e.served[oldest] = served{account, now}
+	e.answers[oldest] = reached{account, now}
 }
 
 // toBlame reports whether a failure of one account's key is the endpoint's, because another account's key failed alike a
@@ -92,7 +83,7 @@ func (e *endpoint) toBlame(account string, v proxy.Verdict, now time.Time) bool 
 
 // servedOthersLocked reports whether a third account was answered after the earlier failure.
 func (e *endpoint) servedOthersLocked(account string, before failure) bool {
-	for _, s := range e.served {
+	for _, s := range e.answers {
 		if s.account != account && s.account != before.account && s.at.After(before.at) {
 			return true
 		}
@@ -135,7 +126,7 @@ func (e *endpoint) tooMany(now time.Time, threshold int) bool {
 
 // endpointFailed counts a failure against an endpoint.
 func (b *Balancer) endpointFailed(e *endpoint, v proxy.Verdict) {
-	if e.tooMany(time.Now(), b.Policy.FailureThreshold) {
+	if e.tooMany(time.Now(), b.policy().FailureThreshold) {
 		v.Outcome = proxy.Unreachable // rests as one, whatever its kind
 		b.put(state.Subject{Scope: proxy.ByEndpoint, ID: e.id}, proxy.Busy, v)
 	}

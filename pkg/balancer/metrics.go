@@ -5,6 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	rests     *prometheus.CounterVec
 	undecided *prometheus.CounterVec
+	checks    *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -14,7 +15,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		undecided: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_state_undecided_total",
 			Help: "Decisions made here alone because the shared state did not answer, by what was decided."}, []string{"what"}),
 	}
-	reg.MustRegister(m.rests, m.undecided)
+	m.checks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_key_checks_total",
+		Help: "Times that the upstream was asked whether it accepts a key, by hand or because it was idle, by outcome."}, []string{"outcome"})
+	reg.MustRegister(m.rests, m.undecided, m.checks)
 	return m
 }
 

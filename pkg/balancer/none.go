@@ -14,9 +14,9 @@ type shortages struct {
 }
 
 // none is the fault for a pool of which no key can be used: 429 when those that are well only cool, otherwise 503.
-func (b *Balancer) none(p *pool, ask Ask) *proxy.Fault {
+func (v *View) none(p *pool, ask Ask) *proxy.Fault {
 	if len(p.keys) == 0 {
-		if len(b.keys) > 0 && ask.Model != "" {
+		if len(v.keys) > 0 && ask.Model != "" {
 			return &proxy.Fault{Kind: proxy.InvalidRequest, Param: "model",
 				Public: fmt.Sprintf("no key serves the model %q", clipped(ask.Model))}
 		}

@@ -4,17 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
 )
-
-// counter is a number that many goroutines change.
-type counter struct{ n atomic.Int64 }
-
-func (c *counter) add(n int64)  { c.n.Add(n) }
-func (c *counter) value() int64 { return c.n.Load() }
 
 // pool is the keys that serve a model, whether they rest or not.
 type pool struct {
@@ -22,47 +17,79 @@ type pool struct {
 	keys    []*key
 	weights weights
 	sole    bool // one key only, which never rests
+	left    atomic.Pointer[leftover]
+	expires time.Time // when the first key of it expires; zero: never
+	*track
+}
+
+// track is where a pool stands. It goes on when a later configuration has the same pool.
+type track struct {
 	cursor  cursor
 	retries atomic.Int64 // position of second tries, which leave the cursor alone
 	local   atomic.Int64 // position while the state is away
-	left    atomic.Pointer[leftover]
-	expires time.Time // when the first key of it expires; zero: never
 }
+
+// served is what a pool is for: a model, for the clients of a named pool.
+type served struct{ pool, model string }
 
 // mostModels bounds the models whose pool is remembered: their names come from callers.
 const mostModels = 1024
 
 // pools finds the pool of a model. Pools of the same keys are one.
 type pools struct {
-	mu      sync.RWMutex // guards both
-	byModel map[string]*pool
-	byID    map[string]*pool
+	mu     sync.RWMutex // guards all below
+	byUse  map[served]*pool
+	byID   map[string]*pool
+	before map[string]*track // of the configuration before, by the ids of its pools
 }
 
-func (ps *pools) of(b *Balancer, model string) *pool {
+func (ps *pools) of(v *View, use served) *pool {
 	ps.mu.RLock()
-	p := ps.byModel[model]
+	p := ps.byUse[use]
 	ps.mu.RUnlock()
 	if p != nil && (p.expires.IsZero() || time.Now().Before(p.expires)) {
 		return p
 	}
-	fresh := newPool(b, model)
+	fresh := newPool(v, use)
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	if known := ps.byID[fresh.id]; known != nil && known.expires.Equal(fresh.expires) {
 		fresh = known
+	} else if known != nil {
+		fresh.track = known.track
+	} else if fresh.track = ps.before[fresh.id]; fresh.track == nil {
+		fresh.track = new(track)
 	}
-	if ps.byModel == nil || len(ps.byModel) >= mostModels {
-		ps.byModel, ps.byID = map[string]*pool{}, map[string]*pool{}
+	if ps.byUse == nil || len(ps.byUse) >= mostModels {
+		ps.before = ps.tracksLocked()
+		ps.byUse, ps.byID = map[served]*pool{}, map[string]*pool{}
 	}
-	ps.byModel[model], ps.byID[fresh.id] = fresh, fresh
+	ps.byUse[use], ps.byID[fresh.id] = fresh, fresh
 	return fresh
 }
 
-func newPool(b *Balancer, model string) *pool {
+// tracks are those of all pools that are known, those of the configuration before among them unless there are too many.
+func (ps *pools) tracks() map[string]*track {
+	ps.mu.RLock()
+	defer ps.mu.RUnlock()
+	return ps.tracksLocked()
+}
+
+func (ps *pools) tracksLocked() map[string]*track {
+	all := make(map[string]*track, len(ps.byID)+len(ps.before))
+	if len(ps.before) < mostModels {
+		maps.Copy(all, ps.before)
+	}
+	for id, p := range ps.byID {
+		all[id] = p.track
+	}
+	return all
+}
+
+func newPool(v *View, use served) *pool {
 	p, now := new(pool), time.Now()
-	for _, k := range b.keys {
-		if !k.Enabled || !k.Serves(model) || !k.Expires.IsZero() && !now.Before(k.Expires) {
+	for _, k := range v.keys {
+		if !k.Enabled || k.Pool != use.pool || !k.Serves(use.model) || !k.Expires.IsZero() && !now.Before(k.Expires) {
 			continue
 		}
 		p.keys = append(p.keys, k)
@@ -73,10 +100,10 @@ func newPool(b *Balancer, model string) *pool {
 	p.sole = len(p.keys) == 1
 	all := make([]int64, len(p.keys))
 	sum := sha256.New()
-	fmt.Fprintln(sum, b.strategy.weighs())
+	fmt.Fprintln(sum, v.strategy.weighs())
 	for i, k := range p.keys {
 		all[i] = 1
-		if b.strategy.weighs() {
+		if v.strategy.weighs() {
 			all[i] = max(k.Weight, 1)
 		}
 		fmt.Fprintln(sum, k.ID, all[i])
@@ -154,22 +181,6 @@ func mulMod(a, b, m int64) int64 { return a * b % m }
 func gcd(a, b int64) int64 {
 	for b != 0 {
 		a, b = b, a%b
-	}
-	return a
-}
-
-// account is what keys of one account share.
-type account struct {
-	id     string
-	rest   resting // exhausted
-	models restsByModel
-}
-
-func (b *Balancer) account(id string) *account {
-	a := b.accounts[id]
-	if a == nil {
-		a = &account{id: id}
-		b.accounts[id] = a
 	}
 	return a
 }

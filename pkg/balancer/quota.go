@@ -14,7 +14,7 @@ import (
 type quota struct {
 	subject string
 	charges []state.Charge
-	balance atomic.Pointer[balance]
+	balance *atomic.Pointer[balance]
 }
 
 // balance is what was known last of the quota that is nearest to its end.
@@ -23,8 +23,8 @@ type balance struct {
 	resets      time.Time // zero: never
 }
 
-func (q *quota) of(k *proxy.Key) {
-	q.subject = "k:" + k.ID
+func (q *quota) of(k *proxy.Key, v *vitals) {
+	q.subject, q.balance = "k:"+k.ID, &v.balance
 	for _, limit := range k.Quota {
 		q.charges = append(q.charges, state.Charge{Limit: "requests/" + string(limit.Period), Cost: 1,
 			Quota: state.Quota{Limit: limit.Requests, Period: limit.Period}})
@@ -43,6 +43,16 @@ func (q *quota) spend(ctx context.Context, b *Balancer) bool {
 	}
 	q.note(v)
 	return v.OK
+}
+
+// readQuotas learns what is left of the keys' quotas.
+func (b *Balancer) readQuotas(ctx context.Context, keys []*key) error {
+	for _, k := range keys {
+		if err := k.quota.read(ctx, b.Store); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // read learns what is left without taking any.

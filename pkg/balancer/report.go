@@ -140,7 +140,7 @@ func (p *Pick) failed(v proxy.Verdict) {
 		return
 	}
 	b.outbox.fail(k.ID, k.breaker.since(), func(sums state.Attempts) {
-		if b.Policy.trips(sums.Attempts, sums.Failures) {
+		if b.policy().trips(sums.Attempts, sums.Failures) {
 			k.breaker.trip()
 			b.put(k.subject(), proxy.Open, v)
 		}
@@ -155,6 +155,7 @@ func (p *Pick) answered(v proxy.Verdict) {
 		return
 	}
 	p.done(nil)
+	k.used.Store(time.Now().UnixNano())
 	k.endpoint.answered(k.account.id, time.Now())
 	p.recover(v)
 	switch row := v.Outcome.Row(); row.Rests {
@@ -218,7 +219,7 @@ func (b *Balancer) rejected(k *key, v proxy.Verdict) {
 	b.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(b.ctx, asideWhile)
 		defer cancel()
-		if b.Confirm(ctx, k.Key) == proxy.KeyRejected && !b.lastUsable(k) {
+		if b.Confirm(ctx, k.Key).Outcome == proxy.KeyRejected && !b.lastUsable(k) {
 			rest := aside
 			rest.Until = time.Now().Add(b.length(v, repeat))
 			if k.rest.replace(aside, rest) {
@@ -234,27 +235,11 @@ func (b *Balancer) rejected(k *key, v proxy.Verdict) {
 // lastUsable reports whether no other enabled key could be used now.
 func (b *Balancer) lastUsable(k *key) bool {
 	now := time.Now()
-	for _, other := range b.keys {
-		if other != k && other.Enabled && (other.Expires.IsZero() || now.Before(other.Expires)) &&
+	for _, other := range b.view.Load().keys {
+		if other.vitals != k.vitals && other.Enabled && (other.Expires.IsZero() || now.Before(other.Expires)) &&
 			other.grade("", now.UnixNano()) != unusable {
 			return false
 		}
 	}
 	return true
-}
-
-// keyOf finds a key by its id; nil when it is not configured.
-func (b *Balancer) keyOf(id string) *key {
-	lo, hi := 0, len(b.keys)
-	for lo < hi {
-		if mid := (lo + hi) / 2; b.keys[mid].ID < id {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	if lo < len(b.keys) && b.keys[lo].ID == id {
-		return b.keys[lo]
-	}
-	return nil
 }

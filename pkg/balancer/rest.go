@@ -199,7 +199,7 @@ func doubled(first time.Duration, repeat int, most time.Duration) time.Duration 
 
 // length is how long somebody rests after an outcome.
 func (b *Balancer) length(v proxy.Verdict, repeat int) time.Duration {
-	most := b.Policy.MaxRest
+	most := b.policy().MaxRest
 	switch v.Outcome {
 	case proxy.Throttled:
 		if v.Wait > 0 {
@@ -216,7 +216,7 @@ func (b *Balancer) length(v proxy.Verdict, repeat int) time.Duration {
 	case proxy.Unreachable:
 		return doubled(firstPause, repeat, busyMost)
 	default:
-		return max(doubled(b.Policy.OpenTimeout, repeat, most), min(v.Wait, most))
+		return max(doubled(b.policy().OpenTimeout, repeat, most), min(v.Wait, most))
 	}
 }
 
@@ -263,7 +263,9 @@ func (b *Balancer) apply(rest state.Rest) bool {
 		return false
 	}
 	if rest.Scope == proxy.ByKey && rest.Reason == proxy.Open {
-		b.keyOf(rest.ID).breaker.trip()
+		if k := b.known.key(rest.ID); k != nil {
+			k.breaker.trip()
+		}
 	}
 	return true
 }
@@ -272,17 +274,17 @@ func (b *Balancer) apply(rest state.Rest) bool {
 func (b *Balancer) find(s state.Subject) (*resting, *restsByModel) {
 	switch s.Scope {
 	case proxy.ByKey:
-		if k := b.keyOf(s.ID); k != nil {
+		if k := b.known.key(s.ID); k != nil {
 			return &k.rest, nil
 		}
 	case proxy.ByAccount, proxy.ByModel:
-		if a := b.accounts[s.ID]; a != nil && s.Scope == proxy.ByAccount {
+		if a := b.known.account(s.ID); a != nil && s.Scope == proxy.ByAccount {
 			return &a.rest, nil
 		} else if a != nil {
 			return nil, &a.models
 		}
 	case proxy.ByEndpoint, proxy.ByEndpointMdl:
-		if e := b.endpoints[s.ID]; e != nil && s.Scope == proxy.ByEndpoint {
+		if e := b.known.endpoint(s.ID); e != nil && s.Scope == proxy.ByEndpoint {
 			return &e.rest, nil
 		} else if e != nil {
 			return nil, &e.models

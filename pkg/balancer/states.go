@@ -19,6 +19,8 @@ type KeyState struct {
 	State       string    // Active, HalfOpen, Disabled or a proxy.Reason
 	Since       time.Time // zero: always
 	Until       time.Time // zero: not said
+	Reason      string    // why it is not active, in the words of proxy.Reason; empty: it is
+	NextProbe   time.Time // when it may prove itself, or is looked after next; zero: not known
 	InFlight    int64
 	QuotaLimit  int64 // of the quota nearest to its end; 0: none
 	QuotaUsed   int64
@@ -27,15 +29,42 @@ type KeyState struct {
 
 // States tells of every key, sorted by id. A key is cooling when any model of its account is.
 func (b *Balancer) States() []KeyState {
-	now := time.Now()
-	all := make([]KeyState, len(b.keys))
-	for i, k := range b.keys {
+	now, keys := time.Now(), b.view.Load().keys
+	all := make([]KeyState, len(keys))
+	for i, k := range keys {
 		all[i] = k.state(now)
 	}
 	return all
 }
 
+// State tells of one key.
+func (b *Balancer) State(id string) (KeyState, bool) {
+	k := b.view.Load().find(id)
+	if k == nil {
+		return KeyState{}, false
+	}
+	return k.state(time.Now()), true
+}
+
+// state is how the key is, with the reason where there is one.
 func (k *key) state(now time.Time) KeyState {
+	s := k.stands(now)
+	switch s.State {
+	case Active:
+	case HalfOpen:
+		s.NextProbe = later(s.Until, time.Unix(0, max(k.rest.claim.Load(), k.account.rest.claim.Load())))
+	case Disabled:
+		s.Reason = Disabled
+		if k.Enabled {
+			s.Reason, s.Since = "expired", k.Expires
+		}
+	default:
+		s.Reason, s.NextProbe = s.State, s.Until
+	}
+	return s
+}
+
+func (k *key) stands(now time.Time) KeyState {
 	s := KeyState{Key: k.Key, State: Active, InFlight: k.inFlight.value()}
 	if held := k.quota.balance.Load(); held != nil {
 		left, _ := k.quota.left()
@@ -52,7 +81,7 @@ func (k *key) state(now time.Time) KeyState {
 		rest := r.current()
 		s.State, s.Since, s.Until = string(rest.Reason), rest.Since, rest.Until
 		if r.probation(now.UnixNano()) {
-			s.State = HalfOpen
+			s.State, s.Reason = HalfOpen, string(rest.Reason)
 		}
 		return s
 	}

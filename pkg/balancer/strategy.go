@@ -24,13 +24,14 @@ func (s strategy) weighs() bool { return s == weighted || s == random }
 
 // position is where the search begins: the next one of the shared cursor, or a random one. A second try of a request
 // leaves the cursor alone, so that the shares of first tries stay exact.
-func (b *Balancer) position(ctx context.Context, p *pool, again bool) int64 {
+func (v *View) position(ctx context.Context, p *pool, again bool) int64 {
+	b := v.b
 	switch {
 	case len(p.keys) < 2:
 		return 0
 	case again:
 		return p.retries.Add(1)
-	case b.strategy != roundRobin && b.strategy != weighted:
+	case v.strategy != roundRobin && v.strategy != weighted:
 		return rand.Int64N(p.weights.total << 20)
 	}
 	advance := func(ctx context.Context) (int64, error) { return b.Store.Advance(ctx, p.id, 1) }
@@ -57,7 +58,7 @@ const (
 
 // search finds a key for one Pick. Its small arrays live on the stack of the caller.
 type search struct {
-	b        *Balancer
+	view     *View
 	pool     *pool
 	ask      Ask
 	now      int64
@@ -122,7 +123,7 @@ func (s *search) preference() (avoid, only bool) {
 
 // choose finds a key of at least the grade.
 func (s *search) choose(least grade, avoid bool) *key {
-	switch s.b.strategy {
+	switch s.view.strategy {
 	case leastBusy:
 		return s.chooseIdle(least, avoid)
 	case byQuota:
@@ -214,6 +215,9 @@ func (s *search) fits(k *key, least grade, avoid bool) bool {
 		if t == k.Key || avoid && s.alike(t, k) {
 			return false
 		}
+	}
+	if k.off.Load() && len(s.ask.Tried) > 0 {
+		return false // the first try belongs to the configuration that let the request in, whatever came since
 	}
 	return s.pool.sole || k.grade(s.ask.Model, s.now) >= least
 }

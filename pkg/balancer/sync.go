@@ -14,7 +14,7 @@ const sameRest = time.Second
 // synced is what the fleet said last.
 type synced struct {
 	mu    sync.Mutex // held while a list is worked through, so that they are taken in order; guards rests
-	rests map[state.Subject]time.Time
+	rests map[state.Subject]state.Rest
 }
 
 // Sync takes over the rests of the fleet, all of them: those that are new begin here too, and those that were there and
@@ -22,19 +22,30 @@ type synced struct {
 func (b *Balancer) Sync(rests []state.Rest) {
 	b.synced.mu.Lock()
 	defer b.synced.mu.Unlock()
-	now := make(map[state.Subject]time.Time, len(rests))
+	now := make(map[state.Subject]state.Rest, len(rests))
 	for _, r := range rests {
-		now[r.Subject] = r.Until
+		now[r.Subject] = r
 		if r.Until.Sub(b.until(r.Subject)) > sameRest {
 			b.apply(r)
 		}
 	}
-	for subject, until := range b.synced.rests {
+	for subject, before := range b.synced.rests {
 		if _, there := now[subject]; !there {
-			b.wake(subject, until)
+			b.wake(subject, before.Until)
 		}
 	}
 	b.synced.rests = now
+}
+
+// applyTo puts the rests that the fleet told of in force for subjects that were not configured here then.
+func (s *synced) applyTo(b *Balancer, fresh map[state.Subject]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for subject, r := range s.rests {
+		if fresh[whole(subject)] {
+			b.apply(r)
+		}
+	}
 }
 
 // Retell tells the state, which has forgotten, every rest that is in force here, and takes nothing that is missing there
@@ -43,14 +54,15 @@ func (b *Balancer) Retell() {
 	b.synced.mu.Lock()
 	b.synced.rests = nil
 	b.synced.mu.Unlock()
-	for _, k := range b.keys {
+	keys, accounts, endpoints := b.known.all()
+	for _, k := range keys {
 		b.retell(&k.rest)
 	}
-	for _, a := range b.accounts {
+	for _, a := range accounts {
 		b.retell(&a.rest)
 		a.models.each(b.outbox.rest)
 	}
-	for _, e := range b.endpoints {
+	for _, e := range endpoints {
 		b.retell(&e.rest)
 		e.models.each(b.outbox.rest)
 	}
@@ -93,7 +105,9 @@ func (b *Balancer) wake(s state.Subject, until time.Time) {
 	case m != nil:
 		m.clear(s.Model)
 	case r != nil && r.clear() && s.Scope == proxy.ByKey:
-		b.keyOf(s.ID).breaker.reset()
+		if k := b.known.key(s.ID); k != nil {
+			k.breaker.reset()
+		}
 	}
 }
 
