@@ -80,17 +80,33 @@ func serve(errs io.Writer) error {
 	redisstate.Quiet()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	a, err := app.Start(ctx, cfg, stamp(), log)
+	load := func() (*config.Config, error) { return config.Load(config.FromOS()) }
+	a, err := app.Start(ctx, cfg, app.Options{Version: stamp(), Load: load, Log: log})
 	if err != nil {
 		return err
 	}
-	<-ctx.Done()
+	reloadUntil(ctx, a)
 	stop() // the next signal ends the process
 	if err := a.Stop(); err != nil {
 		return err
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// reloadUntil reads the configuration anew at each SIGHUP, until the context ends.
+func reloadUntil(ctx context.Context, a *app.App) {
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP)
+	defer signal.Stop(hangUp)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangUp:
+			_ = a.Reload("SIGHUP") // the log tells of mistakes
+		}
+	}
 }
 
 // handler writes JSON lines, or text where a person reads along.

@@ -19,9 +19,9 @@ import (
 	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/auth"
 	"openai-api-proxy/pkg/balancer"
+	"openai-api-proxy/pkg/catalog"
 	"openai-api-proxy/pkg/config"
 	"openai-api-proxy/pkg/edge"
-	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/relay"
 	"openai-api-proxy/pkg/state"
@@ -43,27 +43,42 @@ const (
 	failedLogins = 30
 )
 
+// Options are what a proxy is started with beside its configuration.
+type Options struct {
+	Version string
+	// Load reads the configuration anew; nil: it stays as it is.
+	Load func() (*config.Config, error)
+	Log  *slog.Logger
+}
+
 // App is a running proxy.
 type App struct {
 	lifecycle
-	cfg     *config.Config
+	Options
+	cfg     *config.Config // that it was started with: what cannot change while it runs
 	log     *slog.Logger
-	version string
 	started time.Time
 
-	store   state.Store
-	fleet   *redisstate.Store // the same; nil: embedded, one instance
-	member  membership
-	keys    *balancer.Balancer
-	edge    *edge.Edge
-	public  *listener
-	private *listener // nil: operators come through the public port
+	store     state.Store
+	fleet     *redisstate.Store // the same; nil: embedded, one instance
+	member    membership
+	catalog   *catalog.Catalog
+	follower  *catalog.Follower
+	reloads   reloads
+	live      live
+	keys      *balancer.Balancer
+	operators *auth.Tokens
+	madeToken proxy.Secret // the admin token that was made here
+	edge      *edge.Edge
+	public    *listener
+	private   *listener // nil: operators come through the public port
 }
 
 // Start wires the parts and serves until Stop. It is one straight line on purpose: each step may use all that was made
 // before it, and what it makes is undone in reverse order.
-func Start(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *App, err error) {
-	a := &App{cfg: cfg, log: log, version: version, started: time.Now()}
+func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error) {
+	log := o.Log
+	a := &App{Options: o, cfg: cfg, log: log, started: time.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.unwind())
@@ -81,21 +96,13 @@ func Start(ctx context.Context, cfg *config.Config, version string, log *slog.Lo
 	meter := usage.New(a.store, usage.Options{Log: log, Metrics: metrics})
 	a.onStop("usage", meter.Close)
 
-	up := upstream.New(upstream.Options{HeaderTimeout: cfg.Failover.HeaderTimeout, IdleTimeout: cfg.StreamIdleTimeout,
-		WriteTimeout: writeTimeout, Mask: upstream.Masker(secrets(cfg)), Proxy: http.ProxyFromEnvironment})
+	up := upstream.New(upstream.Options{IdleTimeout: cfg.StreamIdleTimeout, WriteTimeout: writeTimeout,
+		Mask: a.live.maskSecrets, Proxy: http.ProxyFromEnvironment})
 	a.onStop("upstream", up.Close)
 
-	a.keys = balancer.New(balancer.Options{Keys: cfg.Keys, Strategy: cfg.Strategy, Store: a.store,
-		Policy: balancer.Policy{FailureThreshold: cfg.Failover.FailureThreshold,
-			OpenTimeout: cfg.Failover.OpenTimeout, MaxRest: cfg.Failover.MaxRest},
-		Confirm:     func(ctx context.Context, k *proxy.Key) proxy.Outcome { return up.Confirm(ctx, k).Outcome },
-		LeaseCursor: a.fleet != nil, Log: log, Metrics: metrics})
+	a.keys = balancer.New(balancer.Options{Store: a.store, Confirm: up.Confirm, LeaseCursor: a.fleet != nil,
+		Replicas: a.replicas, Log: log, Metrics: metrics})
 	a.onStop("balancer", func() error { a.keys.Close(); return nil })
-	if a.fleet == nil {
-		if err = a.keys.Restore(ctx); err != nil {
-			return nil, fmt.Errorf("state: %w", err)
-		}
-	}
 	// Registered before the listeners, so that the fleet is heard until the last request is served.
 	a.onStop("member of the fleet", a.member.leave)
 
@@ -104,29 +111,24 @@ func Start(ctx context.Context, cfg *config.Config, version string, log *slog.Lo
 		failures = a.fleet.Limiter()
 	}
 	rate := limiter.Rate{Period: time.Minute, Limit: failedLogins}
-	gate := auth.New(auth.Options{Credentials: credentials(cfg), Failures: failures, Rate: rate, Log: log,
-		Metrics: metrics})
+	gate := auth.New(auth.Options{Failures: failures, Rate: rate, Log: log, Metrics: metrics})
 	adminToken, err := a.adminToken()
 	if err != nil {
 		return nil, err
 	}
-	operators := auth.NewAdmin(auth.AdminOptions{Token: adminToken, Metrics: cfg.MetricsToken, Gate: gate})
+	a.operators = auth.NewAdmin(auth.AdminOptions{Token: adminToken, Metrics: cfg.MetricsToken, Gate: gate})
 
 	spine := relay.New(relay.Options{Admission: admission.New(a.store, admission.Options{Replicas: a.replicas, Log: log, Metrics: metrics}),
-		Balancer: a.keys, Upstream: up, InjectUsage: cfg.StreamUsage == config.InjectUsage, Shared: shared(cfg),
-		Policy: relay.Policy{MaxRetries: cfg.Failover.MaxRetries, RetryDelay: cfg.Failover.RetryDelay,
-			Deadline: cfg.Failover.Deadline},
-		Log: log, Metrics: metrics})
+		Upstream: up, Log: log, Metrics: metrics})
+	a.edge = edge.New(edge.Options{Usage: meter, Health: a.health, TrustedProxies: cfg.TrustedProxies,
+		CORSOrigins: cfg.CORSOrigins, MaxBody: cfg.MaxBodyBytes, Log: log, Metrics: metrics})
+	a.live.parts(a, gate, spine)
 
-	operations, err := openai.NewOperations(cfg.Operations.Allow, cfg.Operations.Deny)
-	if err != nil {
+	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err
 	}
-	a.edge = edge.New(edge.Options{Auth: gate, Relay: spine, Usage: meter, Operations: operations, Health: a.health,
-		TrustedProxies: cfg.TrustedProxies, CORSOrigins: cfg.CORSOrigins, MaxBody: cfg.MaxBodyBytes,
-		Replay: cfg.Limits.ReplayBytes, Log: log, Metrics: metrics})
 
-	console := admin.Options{Gate: operators, Usage: meter, Keys: a.keys, Metrics: metrics,
+	console := admin.Options{Gate: a.operators, Usage: meter, Keys: a.keys, Metrics: metrics,
 		OpenMetrics: cfg.AdminAddr != "" && cfg.MetricsToken.IsZero(), ClientAddr: a.edge.ClientAddr, Fail: edge.Fail}
 	if cfg.AdminAddr == "" {
 		admin.Mount(a.edge.Engine(), console)
@@ -170,15 +172,16 @@ func (a *App) KeyState(id string) string {
 
 // greet says where to call and with what.
 func (a *App) greet() {
+	now := a.catalog.Current()
 	mode := "client tokens"
-	if len(a.cfg.Clients) == 0 {
+	if now.ByKeys {
 		mode = "upstream keys" // the v1 way
 	}
 	for _, w := range a.cfg.Warnings {
 		a.log.Warn("configuration", "warning", w)
 	}
-	a.log.Info("serving", "address", a.Addr(), "version", a.version, "keys", len(a.cfg.Keys),
-		"strategy", a.cfg.Strategy, "auth", mode, "state", a.stateKind(), "data", a.cfg.DataDir)
+	a.log.Info("serving", "address", a.Addr(), "version", a.Version, "keys", len(now.Keys),
+		"strategy", now.Settings.Strategy, "auth", mode, "state", a.stateKind(), "data", a.cfg.DataDir)
 }
 
 // Stop drains and stops: readiness goes off, no new connection is taken, running requests may finish within
@@ -187,46 +190,6 @@ func (a *App) Stop() error {
 	a.edge.Leave()
 	a.log.Info("draining", "timeout", a.cfg.DrainTimeout)
 	return a.unwind()
-}
-
-// credentials are who may call: the clients, or, while there is none, whoever holds one of the keys (the v1 way).
-func credentials(cfg *config.Config) []auth.Credential {
-	var all []auth.Credential
-	for i := range cfg.Clients {
-		c := &cfg.Clients[i]
-		all = append(all, auth.Credential{Hash: c.Token.Hash(), Client: &c.Client})
-	}
-	if len(cfg.Clients) > 0 {
-		return all
-	}
-	everybody := &proxy.Client{ID: proxy.DefaultClient, Enabled: true}
-	for _, k := range cfg.Keys {
-		if k.Enabled {
-			all = append(all, auth.Credential{Hash: k.Secret.Hash(), Client: everybody})
-		}
-	}
-	return all
-}
-
-// secrets are all live secrets, to be masked in the bodies of failures.
-func secrets(cfg *config.Config) []proxy.Secret {
-	all := []proxy.Secret{cfg.AdminToken, cfg.MetricsToken}
-	for _, k := range cfg.Keys {
-		all = append(all, k.Secret)
-	}
-	for _, c := range cfg.Clients {
-		all = append(all, c.Token)
-	}
-	return all
-}
-
-// shared reports whether an object stored upstream might be somebody else's.
-func shared(cfg *config.Config) bool {
-	accounts := map[string]bool{}
-	for _, k := range cfg.Keys {
-		accounts[k.Account] = true
-	}
-	return len(accounts) > 1 || len(cfg.Clients) > 1
 }
 
 // listener serves one address.

@@ -7,10 +7,20 @@ import (
 	"openai-api-proxy/pkg/proxy"
 )
 
+// configHealth tells which configuration is in force: that of file and environment, and how often operators changed it.
+func (a *App) configHealth() edge.ConfigHealth {
+	now := a.catalog.Current()
+	h := edge.ConfigHealth{Version: now.Base.Fingerprint(), Changes: now.Version, Versions: a.configurations()}
+	if err := a.configError(); err != nil {
+		h.Error = err.Error()
+	}
+	return h
+}
+
 // health is the answer of /health: degraded when no key is usable.
 func (a *App) health() edge.Health {
-	h := edge.Health{Status: "ok", Version: a.version, UptimeSeconds: int64(time.Since(a.started).Seconds()),
-		State: a.stateHealth(), Config: edge.ConfigHealth{Version: a.cfg.Fingerprint(), Versions: a.configurations()}}
+	h := edge.Health{Status: "ok", Version: a.Version, UptimeSeconds: int64(time.Since(a.started).Seconds()),
+		State: a.stateHealth(), Config: a.configHealth()}
 	for _, s := range a.keys.States() {
 		h.Keys.Total++
 		switch s.State {

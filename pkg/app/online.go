@@ -18,7 +18,7 @@ import (
 // Online asks the upstream about every enabled key and writes a line for each: how far the connection came (name, address,
 // TLS) and what the upstream said. It returns how many keys are not accepted.
 func Online(ctx context.Context, cfg *config.Config, w io.Writer) (bad int) {
-	up := upstream.New(upstream.Options{HeaderTimeout: 30 * time.Second, IdleTimeout: 30 * time.Second,
+	up := upstream.New(upstream.Options{IdleTimeout: 30 * time.Second,
 		WriteTimeout: writeTimeout, Proxy: http.ProxyFromEnvironment})
 	defer up.Close()
 	for _, k := range cfg.Keys {

@@ -103,7 +103,7 @@ func start(t testing.TB, env map[string]string) *rig {
 	}
 	logs := new(logBuffer)
 	log := slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	a, err := app.Start(t.Context(), load(t, all), "test", log)
+	a, err := app.Start(t.Context(), load(t, all), app.Options{Version: "test", Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

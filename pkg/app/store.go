@@ -38,22 +38,35 @@ func (a *App) adminToken() (proxy.Secret, error) {
 	if !a.cfg.AdminToken.IsZero() || a.cfg.DataDir == "" || a.fleet != nil {
 		return a.cfg.AdminToken, nil
 	}
-	path := filepath.Join(a.cfg.DataDir, "admin-token")
+	token, err := a.madeOnce(config.AdminTokenFile, func() proxy.Secret {
+		var random [24]byte
+		rand.Read(random[:])
+		return proxy.NewSecret("admin-" + hex.EncodeToString(random[:]))
+	})
+	a.madeToken = token
+	return token, err
+}
+
+// madeOnce is a secret that is made at the first start and kept beside the state, readable by its owner only. Without a
+// place to keep it, it is made anew at each start.
+func (a *App) madeOnce(name string, make func() proxy.Secret) (proxy.Secret, error) {
+	if a.cfg.DataDir == "" {
+		return make(), nil
+	}
+	path := filepath.Join(a.cfg.DataDir, name)
 	kept, err := os.ReadFile(path)
 	if err == nil {
-		if token := strings.TrimSpace(string(kept)); token != "" {
-			a.log.Info("admin token", "file", path)
-			return proxy.NewSecret(token), nil
+		if text := strings.TrimSpace(string(kept)); text != "" {
+			a.log.Info(name, "file", path)
+			return proxy.NewSecret(text), nil
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return proxy.Secret{}, fmt.Errorf("admin token: %w", err)
+		return proxy.Secret{}, fmt.Errorf("%s: %w", name, err)
 	}
-	var random [24]byte
-	rand.Read(random[:])
-	token := "admin-" + hex.EncodeToString(random[:])
-	if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
-		return proxy.Secret{}, fmt.Errorf("admin token: %w", err)
+	secret := make()
+	if err := os.WriteFile(path, []byte(secret.Reveal()+"\n"), 0o600); err != nil {
+		return proxy.Secret{}, fmt.Errorf("%s: %w", name, err)
 	}
-	a.log.Info("admin token made", "file", path)
-	return proxy.NewSecret(token), nil
+	a.log.Info(name+" made", "file", path)
+	return secret, nil
 }

@@ -27,39 +27,45 @@ import (
 type Credential struct {
 	Hash   [sha256.Size]byte
 	Client *proxy.Client
+	Until  time.Time // zero: for as long as the client may call
 }
 
 // Options are the parts and settings of a Gate.
 type Options struct {
-	Credentials []Credential
-	Failures    limiter.Store    // counts failed authentications; see NewFailureStore
-	Rate        limiter.Rate     // of failures from one address; zero: 30 a minute
-	Now         func() time.Time // nil: time.Now
-	Log         *slog.Logger
-	Metrics     prometheus.Registerer
+	Failures limiter.Store    // counts failed authentications; see NewFailureStore
+	Rate     limiter.Rate     // of failures from one address; zero: 30 a minute
+	Now      func() time.Time // nil: time.Now
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
 }
 
 // Gate knows the clients by their tokens.
 type Gate struct {
-	byHash   map[[sha256.Size]byte]Credential // never written after New
+	byHash   map[[sha256.Size]byte]Credential // never written after With
 	failures *failures
 	now      func() time.Time
 	log      *slog.Logger
 	metrics  *metrics
 }
 
-// New makes a Gate. Of two credentials with one hash the later one is kept.
+// New makes a Gate that knows nobody; see With.
 func New(o Options) *Gate {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	m := newMetrics(o.Metrics)
-	g := &Gate{byHash: make(map[[sha256.Size]byte]Credential, len(o.Credentials)),
-		failures: newFailures(o, m.limiterErrors), now: o.Now, log: o.Log, metrics: m}
-	for _, c := range o.Credentials {
-		g.byHash[c.Hash] = c
+	return &Gate{failures: newFailures(o, m.limiterErrors), now: o.Now, log: o.Log, metrics: m}
+}
+
+// With is the same gate for other credentials: all of them have one count of failures. Of two with one hash the later one
+// is kept.
+func (g *Gate) With(credentials []Credential) *Gate {
+	other := *g
+	other.byHash = make(map[[sha256.Size]byte]Credential, len(credentials))
+	for _, c := range credentials {
+		other.byHash[c.Hash] = c
 	}
-	return g
+	return &other
 }
 
 // Client returns who calls from addr with the header's bearer token. Errors are *proxy.Fault: InvalidAPIKey, or
@@ -69,8 +75,11 @@ func (g *Gate) Client(ctx context.Context, header http.Header, addr netip.Addr) 
 	if why != none {
 		return nil, g.refuse(ctx, addr, why)
 	}
-	client := g.find(token)
-	if why := g.usable(client); why != none {
+	client, why := g.find(token)
+	if why == none {
+		why = g.usable(client)
+	}
+	if why != none {
 		return nil, g.refuse(ctx, addr, why)
 	}
 	if !within(client.IPs, addr) {
@@ -79,22 +88,24 @@ func (g *Gate) Client(ctx context.Context, header http.Header, addr netip.Addr) 
 	return client, nil
 }
 
-// find returns whose the token is, or nil. An unknown token finds the zero credential, and is compared like a known
-// one.
-func (g *Gate) find(token string) *proxy.Client {
+// find returns whose the token is, or why it is nobody's. An unknown token finds the zero credential, and is compared like
+// a known one.
+func (g *Gate) find(token string) (*proxy.Client, cause) {
 	hash := sha256.Sum256([]byte(token))
 	found := g.byHash[hash]
-	if subtle.ConstantTimeCompare(found.Hash[:], hash[:]) == 0 {
-		return nil
+	switch {
+	case subtle.ConstantTimeCompare(found.Hash[:], hash[:]) == 0:
+		return nil, unknown
+	case !found.Until.IsZero() && !g.now().Before(found.Until):
+		return nil, expired // it was rotated
+	default:
+		return found.Client, none
 	}
-	return found.Client
 }
 
 // usable says why the client's token does not count, or none.
 func (g *Gate) usable(c *proxy.Client) cause {
 	switch {
-	case c == nil:
-		return unknown
 	case !c.Enabled:
 		return disabled
 	case !c.Expires.IsZero() && !g.now().Before(c.Expires):

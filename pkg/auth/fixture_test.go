@@ -30,10 +30,11 @@ func windows() limiter.Store { return memory.NewStoreWithOptions(limiter.StoreOp
 // open makes a gate for the clients, whose tokens are "sk-test-" and their id.
 func open(store limiter.Store, clients ...*proxy.Client) *Gate {
 	o := Options{Failures: store, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()}
+	var all []Credential
 	for _, c := range clients {
-		o.Credentials = append(o.Credentials, Credential{Hash: proxy.NewSecret("sk-test-" + c.ID).Hash(), Client: c})
+		all = append(all, Credential{Hash: proxy.NewSecret("sk-test-" + c.ID).Hash(), Client: c})
 	}
-	return New(o)
+	return New(o).With(all)
 }
 
 // value reads a counter.

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 
 	"openai-api-proxy/pkg/proxy"
 )
@@ -18,24 +19,32 @@ type AdminOptions struct {
 
 // Tokens lets operators in.
 type Tokens struct {
-	admin, metrics proxy.Secret
-	gate           *Gate
+	held atomic.Pointer[operators]
+	gate *Gate
 }
+
+type operators struct{ admin, metrics proxy.Secret }
 
 // NewAdmin makes the check for operators.
 func NewAdmin(o AdminOptions) *Tokens {
-	return &Tokens{admin: o.Token, metrics: o.Metrics, gate: o.Gate}
+	t := &Tokens{gate: o.Gate}
+	t.Set(o.Token, o.Metrics)
+	return t
 }
+
+// Set puts other tokens in the place of those that counted before.
+func (t *Tokens) Set(admin, metrics proxy.Secret) { t.held.Store(&operators{admin, metrics}) }
 
 // Admin lets the holder of the admin token use the management API. Errors are those of Gate.Client, and AdminDisabled
 // when there is no admin token.
 func (t *Tokens) Admin(ctx context.Context, header http.Header, addr netip.Addr) error {
-	return t.check(ctx, header, addr, t.admin)
+	return t.check(ctx, header, addr, t.held.Load().admin)
 }
 
 // Metrics lets the holder of either token read the metrics. Errors are those of Admin.
 func (t *Tokens) Metrics(ctx context.Context, header http.Header, addr netip.Addr) error {
-	return t.check(ctx, header, addr, t.admin, t.metrics)
+	held := t.held.Load()
+	return t.check(ctx, header, addr, held.admin, held.metrics)
 }
 
 // check compares with every token that is set, found or not, so that the time taken tells nothing.

@@ -30,7 +30,9 @@ type Options struct {
 	Store state.Catalog
 	Box   *seal.Box // nil: items that hold a secret can be neither added nor read
 	// Apply puts a snapshot in force. It is called with one snapshot at a time, each newer than the one before.
-	Apply   func(*Snapshot)
+	Apply func(*Snapshot)
+	// Check says what is wrong with settings that can be read; nil: nothing is.
+	Check   func(*config.Settings) error
 	Replica string // named in the notes of what was done
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -80,12 +82,22 @@ func (c *Catalog) Rebase(base *config.Config) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	snapshot, err := c.buildLocked(base)
+	if err == nil && c.Check != nil {
+		err = c.Check(&snapshot.Settings)
+	}
 	if err != nil {
 		return err
 	}
 	c.base = base
 	c.publishLocked(snapshot)
 	return nil
+}
+
+// Republish puts the latest snapshot in force once more.
+func (c *Catalog) Republish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.publishLocked(c.current.Load())
 }
 
 // Sync takes over what changed in the state. Errors are the state's.

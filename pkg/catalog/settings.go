@@ -64,7 +64,11 @@ func (c *Catalog) PatchSettings(ctx context.Context, who Actor, patch json.RawMe
 		changes = append(changes, change)
 	}
 	// Judged together with what is overridden already: two settings may have to agree.
-	if _, err := now.Base.Settings.Override(next); err != nil {
+	set, err := now.Base.Settings.Override(next)
+	if err == nil && c.Check != nil {
+		err = c.Check(&set)
+	}
+	if err != nil {
 		return invalid(err)
 	}
 	if len(changes) == 0 {

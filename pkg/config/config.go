@@ -84,6 +84,8 @@ type Config struct {
 
 	// File is the path of the configuration file that was read, "" if there was none.
 	File string
+	// Files are the paths of all files that were read or looked for: a change of one of them may change the configuration.
+	Files []string
 	// Warnings are settings that work but probably not as meant, each with its place, in the order they were found.
 	Warnings []string
 
@@ -99,7 +101,12 @@ type Client struct {
 
 // Load reads the configuration. Its error is a Mistakes with all mistakes, and then there is no Config.
 func Load(src Source) (*Config, error) {
-	l := &loader{src: src, cfg: &Config{Settings: DefaultSettings()}}
+	l := &loader{cfg: &Config{Settings: DefaultSettings()}}
+	l.src = src
+	l.src.ReadFile = func(path string) ([]byte, error) {
+		l.cfg.Files = append(l.cfg.Files, path)
+		return src.ReadFile(path)
+	}
 	l.environment(variables)
 	root := l.file()
 	l.cfg.Settings.read(root)

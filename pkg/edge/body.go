@@ -22,21 +22,21 @@ const (
 // bodies holds request bodies until the attempt that succeeds, within a bound for all of them. What does not fit is
 // streamed: forwarded once, without a second try.
 type bodies struct {
-	most   int64 // of one body
-	replay int64 // of one held body
-	free   atomic.Int64
+	most int64 // of one body
+	free atomic.Int64
 }
 
-func newBodies(most, replay int64) *bodies {
-	b := &bodies{most: most, replay: replay}
+func newBodies(most int64) *bodies {
+	b := &bodies{most: most}
 	b.free.Store(heldByAll)
 	return b
 }
 
 var errTooLarge = errors.New("body too large")
 
-// hold reads the body of req, or its beginning. The room it takes is to be given back with release.
-func (b *bodies) hold(w http.ResponseWriter, req *http.Request) (body proxy.Body, room int64, err error) {
+// hold reads the body of req, or its beginning if it is longer than replay. The room it takes is to be given back with
+// release.
+func (b *bodies) hold(w http.ResponseWriter, req *http.Request, replay int64) (body proxy.Body, room int64, err error) {
 	if req.ContentLength > b.most {
 		return body, 0, b.tooLarge()
 	}
@@ -44,7 +44,7 @@ func (b *bodies) hold(w http.ResponseWriter, req *http.Request) (body proxy.Body
 		return body, 0, nil
 	}
 	from := &pacedBody{control: http.NewResponseController(w), body: req.Body, left: b.most}
-	room = b.reserve(req.ContentLength)
+	room = b.reserve(req.ContentLength, replay)
 	held, whole, err := readUpTo(from, room, req.ContentLength)
 	if err != nil {
 		return body, room, b.readFault(err)
@@ -61,12 +61,12 @@ func (b *bodies) hold(w http.ResponseWriter, req *http.Request) (body proxy.Body
 }
 
 // reserve takes room for a body of the given length, -1 when it is not known, and returns how much of it may be held.
-func (b *bodies) reserve(length int64) int64 {
-	want := min(length, b.replay)
-	if length < 0 || length > b.replay {
+func (b *bodies) reserve(length, replay int64) int64 {
+	want := min(length, replay)
+	if length < 0 || length > replay {
 		want = headBytes
 		if length < 0 {
-			want = b.replay
+			want = replay
 		}
 	}
 	if b.free.Add(-want) >= 0 {

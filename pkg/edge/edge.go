@@ -36,33 +36,39 @@ type recorder interface {
 
 // Options are the parts and settings of an Edge.
 type Options struct {
-	Auth           authenticator
-	Relay          server
 	Usage          recorder
-	Operations     *openai.Operations
 	Health         func() Health
 	TrustedProxies []netip.Prefix
 	CORSOrigins    []string
 	MaxBody        int64 // bytes of one request body
-	Replay         int64 // bytes up to which a body is held for another attempt
 	Log            *slog.Logger
 	Metrics        prometheus.Registerer
+}
+
+// View is how one configuration wants callers to be served. A request ends with the view it began with.
+type View struct {
+	Auth       authenticator
+	Relay      server
+	Operations *openai.Operations
+	Replay     int64 // bytes up to which a body is held for another attempt
+	HasKeys    bool  // at least one key is configured
 }
 
 // Edge is the public surface.
 type Edge struct {
 	Options
 	engine  *gin.Engine
+	view    atomic.Pointer[View]
 	bodies  *bodies
 	metrics *metrics
 	ready   atomic.Bool
 	leaving atomic.Bool
 }
 
-// New makes an Edge that is not ready yet; see Ready.
+// New makes an Edge that is not ready yet and serves no call; see Ready and Use.
 func New(o Options) *Edge {
 	gin.SetMode(gin.ReleaseMode)
-	e := &Edge{Options: o, bodies: newBodies(o.MaxBody, o.Replay), metrics: newMetrics(o.Metrics)}
+	e := &Edge{Options: o, bodies: newBodies(o.MaxBody), metrics: newMetrics(o.Metrics)}
 	e.engine = e.NewEngine(e.cors)
 	r := e.engine
 	r.GET("/health", e.health)
@@ -97,6 +103,9 @@ func (e *Edge) ClientAddr(r *http.Request) netip.Addr { return e.clientAddr(r) }
 // Engine lets operators' routes be served on the same port.
 func (e *Edge) Engine() *gin.Engine { return e.engine }
 
+// Use puts a view in the place of the one before, for all requests that begin from now on.
+func (e *Edge) Use(v View) { e.view.Store(&v) }
+
 // Ready makes /readyz green: the first snapshot is loaded.
 func (e *Edge) Ready() { e.ready.Store(true) }
 
@@ -105,18 +114,18 @@ func (e *Edge) Leave() { e.leaving.Store(true) }
 
 // api serves one operation of the OpenAI API.
 func (e *Edge) api(c *gin.Context) {
-	rec := recordOf(c)
-	call, err := e.callOf(c, rec)
+	rec, view := recordOf(c), e.view.Load()
+	call, err := e.callOf(c, view, rec)
 	if err == nil {
 		var room int64
-		call.Body, room, err = e.bodies.hold(c.Writer, c.Request)
+		call.Body, room, err = e.bodies.hold(c.Writer, c.Request, view.Replay)
 		defer e.bodies.release(room)
 	}
 	if err == nil {
 		err = e.readHead(call, rec)
 	}
 	if err == nil {
-		err = e.Relay.Serve(c.Request.Context(), c.Writer, call, rec)
+		err = view.Relay.Serve(c.Request.Context(), c.Writer, call, rec)
 	}
 	if err != nil {
 		e.fail(c, err)
@@ -130,14 +139,14 @@ func (e *Edge) api(c *gin.Context) {
 
 // callOf makes the call out of the request's line and headers: who, and what. It comes before the first read of the body,
 // so that a stranger's upload is neither read nor, with Expect: 100-continue, asked for.
-func (e *Edge) callOf(c *gin.Context, rec *proxy.Record) (*proxy.Call, error) {
+func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Call, error) {
 	req := c.Request
-	client, err := e.Auth.Client(req.Context(), req.Header, e.clientAddr(req))
+	client, err := view.Auth.Client(req.Context(), req.Header, e.clientAddr(req))
 	if err != nil {
 		return nil, err
 	}
 	rec.Client = client.ID
-	match, err := e.Operations.Match(req.Method, req.URL.EscapedPath())
+	match, err := view.Operations.Match(req.Method, req.URL.EscapedPath())
 	if err != nil {
 		return nil, pathFault(req.Method, err)
 	}

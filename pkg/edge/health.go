@@ -39,7 +39,8 @@ type KeyHealth struct {
 
 // ConfigHealth tells which configuration is in force, and why a newer one is not.
 type ConfigHealth struct {
-	Version  string `json:"version"`
+	Version  string `json:"version"`  // of file and environment
+	Changes  int64  `json:"changes"`  // that operators made since, over the whole life of the state
 	Versions int    `json:"versions"` // that the replicas run, as far as is known
 	Error    string `json:"error"`
 }
@@ -51,7 +52,7 @@ func (e *Edge) health(c *gin.Context) { c.JSON(http.StatusOK, e.Health()) }
 func (e *Edge) live(c *gin.Context) { c.String(http.StatusOK, "ok\n") }
 
 func (e *Edge) readyz(c *gin.Context) {
-	if !e.ready.Load() || e.leaving.Load() {
+	if v := e.view.Load(); !e.ready.Load() || e.leaving.Load() || v == nil || !v.HasKeys {
 		c.String(http.StatusServiceUnavailable, "not ready\n")
 		return
 	}

@@ -28,30 +28,44 @@ type Policy struct {
 	Deadline   time.Duration // from the start of the request to the start of the last attempt
 }
 
-// Options are the parts of a Relay.
-type Options struct {
-	Admission *admission.Admission
-	Balancer  *balancer.Balancer
-	Upstream  *upstream.Client
-	Policy    Policy
+// Plan is how one configuration wants calls to be served.
+type Plan struct {
+	Keys   *balancer.View
+	Policy Policy
+	// HeaderTimeout bounds the wait for the headers of an upstream's answer.
+	HeaderTimeout time.Duration
 	// InjectUsage asks the upstream for the usage of streams whose caller did not.
 	InjectUsage bool
 	// Shared is set when there is more than one account or client, so that a stored object is not everybody's.
-	Shared  bool
-	Log     *slog.Logger
-	Metrics prometheus.Registerer
+	Shared bool
 }
 
-// Relay serves calls.
+// Options are the parts of a Relay.
+type Options struct {
+	Admission *admission.Admission
+	Upstream  *upstream.Client
+	Log       *slog.Logger
+	Metrics   prometheus.Registerer
+}
+
+// Relay serves calls by its Plan.
 type Relay struct {
 	Options
+	Plan
 	budget  *budget
 	metrics *metrics
 }
 
-// New makes a Relay.
+// New makes a Relay without a plan; see Under.
 func New(o Options) *Relay {
 	return &Relay{Options: o, budget: newBudget(time.Now), metrics: newMetrics(o.Metrics)}
+}
+
+// Under is the same relay under another plan: all of them have one retry budget.
+func (r *Relay) Under(p Plan) *Relay {
+	other := *r
+	other.Plan = p
+	return &other
 }
 
 // Serve answers the call on w and fills in the record. An error, always a *proxy.Fault, means that nothing was written

@@ -56,7 +56,7 @@ func (r *run) answer(ctx context.Context) (*try, error) {
 
 // attempt picks a key and sends the call with it.
 func (r *run) attempt(ctx context.Context) (*try, error) {
-	pick, err := r.relay.Balancer.Pick(ctx, r.ask())
+	pick, err := r.relay.Keys.Pick(ctx, r.ask())
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (r *run) attempt(ctx context.Context) (*try, error) {
 		return nil, err
 	}
 	start := time.Now()
-	answer := r.relay.Upstream.Do(ctx, pick.Key, r.call)
+	answer := r.relay.Upstream.Do(ctx, pick.Key, r.call, r.relay.HeaderTimeout)
 	t := &try{pick: pick, answer: answer}
 	r.tries = append(r.tries, t)
 	v := answer.Verdict
@@ -92,7 +92,7 @@ func (t *try) report() {
 }
 
 func (r *run) ask() balancer.Ask {
-	ask := balancer.Ask{Model: r.call.Head.Model, Tried: make([]*proxy.Key, 0, len(r.tries))}
+	ask := balancer.Ask{Pool: r.call.Client.Pool, Model: r.call.Head.Model, Tried: make([]*proxy.Key, 0, len(r.tries))}
 	for _, t := range r.tries {
 		ask.Tried = append(ask.Tried, t.pick.Key)
 		ask.Last = t.verdict().Outcome

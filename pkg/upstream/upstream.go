@@ -21,9 +21,6 @@ import (
 
 // Options are the settings of a Client.
 type Options struct {
-	// HeaderTimeout bounds the wait for the headers of an answer, from the moment the request was sent. Reasoning models
-	// think for minutes before the first header of an answer that is not streamed.
-	HeaderTimeout time.Duration
 	// IdleTimeout bounds the silence inside an answer.
 	IdleTimeout time.Duration
 	// WriteTimeout bounds one write to the caller, so that a stalled reader does not hold an upstream answer open.
@@ -62,7 +59,6 @@ func New(o Options) *Client {
 		TLSHandshakeTimeout:   tlsTimeout,
 		MaxIdleConnsPerHost:   idleConnections,
 		IdleConnTimeout:       90 * time.Second,
-		ResponseHeaderTimeout: o.HeaderTimeout,
 		ExpectContinueTimeout: time.Second,
 		// The caller's bytes are the upstream's bytes: nothing is decompressed on the way.
 		DisableCompression: true,
@@ -80,30 +76,40 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Do sends the call with the key and waits for the headers of the answer. The answer is never nil; what became of the
-// attempt is its Verdict. Close it.
-func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call) *Answer {
+// Do sends the call with the key and waits for the headers of the answer, for at most as long as patience says: reasoning
+// models think for minutes before the first header of an answer that is not streamed. The answer is never nil; what became
+// of the attempt is its Verdict. Close it.
+func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patience time.Duration) *Answer {
 	ctx, cancel := context.WithCancelCause(ctx)
 	a := &Answer{client: c, cancel: cancel}
 	connected := false
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	body := &source{Body: call.Body}
+	var answered atomic.Bool // a body may still be written while it is answered
+	silence := time.AfterFunc(patience, func() {
+		if !answered.Load() {
+			cancel(errSilent)
+		}
+	})
+	defer silence.Stop()
+	trace := &httptrace.ClientTrace{
 		// The transport tries again by itself when a pooled connection turns out to be dead: only the last counts.
 		GetConn: func(string) { connected = false },
 		GotConn: func(httptrace.GotConnInfo) { connected = true },
-	})
-	body := &source{Body: call.Body}
+	}
+	if !body.Replayable() {
+		// A body that still comes from the caller may take as long as the caller does; the wait begins when it was sent. An
+		// upstream that never reads one that is held must not hold us.
+		silence.Stop()
+		trace.WroteRequest = func(httptrace.WroteRequestInfo) { silence.Reset(patience) }
+	}
+	ctx = httptrace.WithClientTrace(ctx, trace)
 	req, err := outgoing(ctx, key, call, body)
 	if err != nil {
 		a.Verdict = proxy.Verdict{Outcome: proxy.CallerFault, Err: err}
 		return a
 	}
-	if body.Replayable() {
-		// The transport's own timer starts when the body was sent; an upstream that never reads it must not hold us. A body
-		// that still comes from the caller may take as long as the caller does.
-		timer := time.AfterFunc(c.opts.HeaderTimeout, func() { cancel(errSilent) })
-		defer timer.Stop()
-	}
 	resp, err := c.transport.RoundTrip(req)
+	answered.Store(true)
 	if err != nil {
 		a.Verdict = failed(ctx, err, connected)
 		if lost := body.failure(); lost != nil {
@@ -124,7 +130,7 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call) *Answ
 func (c *Client) Confirm(ctx context.Context, key *proxy.Key) proxy.Verdict {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout+tlsTimeout)
 	defer cancel()
-	a := c.Do(ctx, key, &proxy.Call{Op: listModels, Path: listModels.Path, Header: http.Header{}})
+	a := c.Do(ctx, key, &proxy.Call{Op: listModels, Path: listModels.Path, Header: http.Header{}}, dialTimeout+tlsTimeout)
 	defer a.Close()
 	return a.Verdict
 }

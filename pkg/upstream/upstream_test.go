@@ -28,16 +28,14 @@ var chat = openai.Operation{Method: "POST", Path: "/v1/chat/completions", Model:
 // rig is an upstream that answers with the handler, and a client of it.
 type rig struct {
 	*Client
-	key  *proxy.Key
-	call *proxy.Call
+	key      *proxy.Key
+	call     *proxy.Call
+	patience time.Duration
 }
 
 func newRig(t *testing.T, opts Options, h http.HandlerFunc) *rig {
 	t.Helper()
 	s := httptest.NewServer(h)
-	if opts.HeaderTimeout == 0 {
-		opts.HeaderTimeout = 10 * time.Second
-	}
 	if opts.IdleTimeout == 0 {
 		opts.IdleTimeout = 10 * time.Second
 	}
@@ -47,14 +45,14 @@ func newRig(t *testing.T, opts Options, h http.HandlerFunc) *rig {
 	c := New(opts)
 	t.Cleanup(func() { c.Close(); s.CloseClientConnections(); s.Close() })
 	body := []byte(`{"model":"gpt-4o"}`)
-	return &rig{Client: c, key: &proxy.Key{ID: "k", Secret: proxy.NewSecret(testKey), Endpoint: s.URL, Organization: "org-ours"},
+	return &rig{Client: c, patience: 10 * time.Second, key: &proxy.Key{ID: "k", Secret: proxy.NewSecret(testKey), Endpoint: s.URL, Organization: "org-ours"},
 		call: &proxy.Call{Op: chat, Path: chat.Path, Header: http.Header{"Content-Type": {"application/json"}},
 			Body: proxy.Body{Held: body, Length: int64(len(body))}}}
 }
 
 func (r *rig) do(t *testing.T) *Answer {
 	t.Helper()
-	a := r.Do(t.Context(), r.key, r.call)
+	a := r.Do(t.Context(), r.key, r.call, r.patience)
 	t.Cleanup(a.Close)
 	return a
 }
@@ -120,7 +118,7 @@ func TestAnswerThatComesBack(t *testing.T) {
 
 func TestSecretsInFailuresAreMasked(t *testing.T) {
 	for _, zipped := range []bool{false, true} {
-		r := newRig(t, Options{Mask: Masker([]proxy.Secret{proxy.NewSecret(testKey)})}, func(w http.ResponseWriter, req *http.Request) {
+		r := newRig(t, Options{Mask: Masker(func() []proxy.Secret { return []proxy.Secret{proxy.NewSecret(testKey)} })}, func(w http.ResponseWriter, req *http.Request) {
 			body := []byte(`{"error":{"message":"bad key ` + testKey + `"}}`)
 			if zipped {
 				var b bytes.Buffer
@@ -155,10 +153,11 @@ func TestNobodyListens(t *testing.T) {
 }
 
 func TestSilenceBeforeHeaders(t *testing.T) {
-	r := newRig(t, Options{HeaderTimeout: 50 * time.Millisecond}, func(w http.ResponseWriter, req *http.Request) {
+	r := newRig(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
 		io.Copy(io.Discard, req.Body)
 		<-req.Context().Done()
 	})
+	r.patience = 50 * time.Millisecond
 	a := r.do(t)
 	if a.Verdict.Outcome != proxy.NoAnswer || !TimedOut(a.Verdict.Err) {
 		t.Errorf("verdict %+v", a.Verdict)
@@ -172,13 +171,38 @@ func TestBodyThatIsNeverRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	r := newRig(t, Options{HeaderTimeout: 100 * time.Millisecond}, nil)
+	r := newRig(t, Options{}, nil)
+	r.patience = 100 * time.Millisecond
 	r.key.Endpoint = "http://" + l.Addr().String()
 	large := make([]byte, 64<<20) // more than the buffers of the connection hold
 	r.call.Body = proxy.Body{Held: large, Length: int64(len(large))}
 	a := r.do(t)
 	if a.Verdict.Outcome != proxy.NoAnswer || !TimedOut(a.Verdict.Err) {
 		t.Errorf("verdict %+v", a.Verdict)
+	}
+}
+
+// A body that still comes from the caller may take longer than the wait for headers, which begins behind it.
+func TestBodyThatComesSlowly(t *testing.T) {
+	r := newRig(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
+		if io.Copy(io.Discard, req.Body); req.URL.Query().Has("hang") {
+			<-req.Context().Done()
+		}
+	})
+	r.patience = 150 * time.Millisecond
+	for query, want := range map[string]proxy.Outcome{"": proxy.Served, "hang": proxy.NoAnswer} {
+		slow, w := io.Pipe()
+		go func() {
+			for range 6 {
+				time.Sleep(50 * time.Millisecond)
+				w.Write([]byte("part"))
+			}
+			w.Close()
+		}()
+		r.call.Body, r.call.Query = proxy.Body{Rest: slow, Length: -1}, query
+		if a := r.do(t); a.Verdict.Outcome != want {
+			t.Errorf("%q: verdict %+v", query, a.Verdict)
+		}
 	}
 }
 
@@ -198,7 +222,7 @@ func TestCallerLeavesBeforeHeaders(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	a := r.Do(ctx, r.key, r.call)
+	a := r.Do(ctx, r.key, r.call, r.patience)
 	defer a.Close()
 	if a.Verdict.Outcome != proxy.CallerGone {
 		t.Errorf("verdict %+v", a.Verdict)
@@ -280,7 +304,7 @@ func TestCallerStopsReading(t *testing.T) {
 		}
 		close(cancelled)
 	})
-	a := r.Do(t.Context(), r.key, r.call)
+	a := r.Do(t.Context(), r.key, r.call, r.patience)
 	d := a.Forward(brokenWriter{httptest.NewRecorder()}, Forwarding{})
 	a.Close()
 	if d.Verdict.Outcome != proxy.CallerGone {
