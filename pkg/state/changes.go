@@ -28,12 +28,18 @@ func CheckChanges(changes []Change) error {
 	return nil
 }
 
-// CheckItems reports items that cannot be restored.
+// CheckItems reports items that cannot be restored: a name that is none, an item that is there twice.
 func CheckItems(items []Item) error {
+	named := make(map[[2]string]bool, len(items))
 	for _, i := range items {
 		if err := checkName(i.Kind, i.ID); err != nil {
 			return err
 		}
+		name := [2]string{i.Kind, i.ID}
+		if named[name] {
+			return fmt.Errorf("%s %s is there twice", i.Kind, i.ID)
+		}
+		named[name] = true
 	}
 	return nil
 }
