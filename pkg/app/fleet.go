@@ -80,7 +80,7 @@ func (a *App) belong(ctx context.Context, met bool) {
 			a.log.Error("not ready", "error", err)
 		}
 	}
-	stop := a.fleet.Watch(a.keys)
+	stop := a.fleet.Watch(a.keys, nil)
 	<-ctx.Done()
 	stop()
 }

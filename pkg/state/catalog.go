@@ -16,6 +16,7 @@ type Catalog interface {
 	// Apply makes all changes or none, and returns the version that they make together. A change whose expectation does
 	// not hold is a *Conflict. known is the latest version that the caller has seen: a state that is older than that has
 	// lost something, and answers ErrStale rather than to build on it; see Restore. The note is remembered with them.
+	// ErrUncertain, besides ErrUnavailable, means that they may have been made all the same: who must know reads again.
 	Apply(ctx context.Context, known int64, changes []Change, note Note) (version int64, err error)
 
 	// Items returns all items and the version at which they stood, or an earlier one: changes that come while they are
@@ -27,8 +28,9 @@ type Catalog interface {
 	Since(ctx context.Context, version int64) (changed []Item, now int64, err error)
 
 	// Restore puts back all items as they were at the version into a state that is older than it: emptied, or a copy that
-	// had not heard of the last changes. It makes one version more, so that every replica reads everything anew. A state
-	// that is as new as the version is left alone.
+	// had not heard of the last changes. It makes a version RestoreLeap above, so that every replica reads everything
+	// anew, those too that know a little more than the one that restores. A state that is as new as the version is left
+	// alone. Either way the caller reads everything again.
 	Restore(ctx context.Context, items []Item, version int64) error
 
 	// Note remembers what an operator did without changing an item.
@@ -43,6 +45,8 @@ var (
 	ErrGap = errors.New("changes are not remembered that far back")
 	// ErrStale means that the catalog is older than what the caller has seen.
 	ErrStale = errors.New("the catalog is older than what is known of it")
+	// ErrUncertain means that the answer to Apply was lost: the changes may have been made or not.
+	ErrUncertain = errors.New("the changes may have been made all the same")
 )
 
 // Kinds of items. An item is named by its kind and its id, both without slashes.
@@ -88,12 +92,16 @@ func (c *Conflict) Error() string {
 }
 
 const (
-	// MostChanges bounds the changes of one Apply.
+	// MostChanges bounds the changes of one Apply. Each names another item.
 	MostChanges = 5000
 	// ChangesKept is about how many versions Since can look back.
 	ChangesKept = 10_000
+	// NamesKept bounds what Since remembers when many items change at once: see VersionsKept.
+	NamesKept = 500_000
 	// NotesKept is about how many notes are remembered.
 	NotesKept = 10_000
+	// RestoreLeap is how far Restore goes beyond the version that it restores.
+	RestoreLeap = 1000
 )
 
 // Note is what an operator did. It holds no secret.

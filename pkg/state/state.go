@@ -17,6 +17,8 @@ var ErrUnavailable = errors.New("shared state is not available")
 // Store is everything that is shared. An implementation bounds its own waiting, may be used by many goroutines at once,
 // and answers ErrUnavailable, wrapped, for every failure that is not a caller's mistake.
 type Store interface {
+	Catalog
+
 	// Advance takes the next n positions of the pool's cursor and returns the first of them. A pool that was never seen
 	// starts at 0.
 	Advance(ctx context.Context, pool string, n int64) (first int64, err error)

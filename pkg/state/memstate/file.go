@@ -137,6 +137,7 @@ func (f *file) load(s *Store) error {
 			return err
 		}
 		return errors.Join(
+			loadCatalog(tx, &s.catalog),
 			each(tx.Bucket(cursorsBucket), func(pool string, at int64) { s.cursors.at[pool] = at }),
 			each(tx.Bucket(limitsBucket), func(subject string, r limitRecord) { s.limits.subjects[subject] = r.limit() }),
 			each(tx.Bucket(restsBucket), func(_ string, r state.Rest) { s.rests.all[r.Subject] = r }),

@@ -1,6 +1,6 @@
 // Package memstate is the state of a single instance: in memory, with a file behind it. What is answered comes from
 // memory; the file is written once a second, and at once only where a crash could otherwise let somebody spend more than
-// a quota. ../README.md says what a crash loses.
+// a quota, or undo what an operator was told is done. ../README.md says what a crash loses.
 package memstate
 
 import (
@@ -17,7 +17,7 @@ import (
 // flushEvery is how often changes are written, and so what a crash may lose of what is not a quota.
 const flushEvery = time.Second
 
-// Store is a state.Store. Its methods do not fail but for a quota that could not be written.
+// Store is a state.Store. Its methods do not fail but for a quota or a change of the catalog that could not be written.
 type Store struct {
 	now  func() time.Time
 	log  *slog.Logger
@@ -29,6 +29,7 @@ type Store struct {
 	claims  claims
 	seen    seen
 	usage   usage
+	catalog catalog
 
 	failing bool // the last flush failed; only the flusher uses it
 
@@ -62,6 +63,7 @@ func New(opts ...Option) *Store {
 	s.seen.keys = map[string]*window{}
 	s.usage.all = map[usageName]*state.Counts{}
 	s.usage.since = s.now()
+	s.catalog = newCatalog()
 	return s
 }
 

@@ -40,5 +40,27 @@ func (k keys) failures() string { return k.prefix + ":failures" }
 func (k keys) replicas() string { return k.prefix + ":{replicas}" }
 func (k keys) configs() string  { return k.prefix + ":{replicas}:config" }
 
+// infos is the hash of what each replica tells of itself: "oap:{replicas}:info".
+func (k keys) infos() string { return k.prefix + ":{replicas}:info" }
+
+// items is the hash of all that is configured at run time: "oap:{cfg}:items"; its version and the log of what each version
+// changed are beside it, and the notes of what operators did.
+func (k keys) items() string          { return k.prefix + ":{cfg}:items" }
+func (k keys) catalogVersion() string { return k.prefix + ":{cfg}:version" }
+func (k keys) catalogLog() string     { return k.prefix + ":{cfg}:log" }
+func (k keys) notes() string          { return k.prefix + ":{cfg}:notes" }
+
+// applied is the version that an Apply made: "oap:{cfg}:applied:<token>".
+func (k keys) applied(token string) string { return k.prefix + ":{cfg}:applied:" + token }
+
+// restoring is the hash of items on their way back: "oap:{cfg}:restore:<token>".
+func (k keys) restoring(token string) string { return k.prefix + ":{cfg}:restore:" + token }
+
+// refresh counts the orders to read the configuration file anew: "oap:{cfg}:refresh".
+func (k keys) refresh() string { return k.prefix + ":{cfg}:refresh" }
+
+// catalogChannel carries each version and each order to refresh as a hint.
+func (k keys) catalogChannel() string { return k.prefix + ":cfg" }
+
 // format holds the version of this layout: "oap:format".
 func (k keys) format() string { return k.prefix + ":format" }

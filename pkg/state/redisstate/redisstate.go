@@ -62,8 +62,11 @@ type Store struct {
 
 	spend, rest, wake, fail, count, beat, release *redis.Script
 
+	catalog catalog
+	fleet   *redis.Script
+	self    self
+
 	epoch    string // of this replica; numbers its batches
-	version  string // of its configuration
 	replicas atomic.Int64
 	configs  atomic.Int64
 
@@ -80,11 +83,12 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{keys: keys{prefix}, version: version, hot: hot, slow: slow, log: log, hotGuard: newGuard(), slowGuard: newGuard(),
+	s := &Store{keys: keys{prefix}, hot: hot, slow: slow, log: log, hotGuard: newGuard(), slowGuard: newGuard(),
 		spend: redis.NewScript(spendSource), rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
 		release: redis.NewScript(releaseSource),
-		epoch:   rand.Text()}
+		epoch:   rand.Text(), catalog: newCatalog(), fleet: redis.NewScript(fleetSource)}
+	s.self.fingerprint = version
 	s.replicas.Store(1)
 	s.configs.Store(1)
 	hot.AddHook(s.hotGuard)

@@ -184,7 +184,7 @@ func TestWatch(t *testing.T) {
 		for _, r := range rests {
 			known[r.ID] = true
 		}
-	}, func() { emptied = true }})()
+	}, func() { emptied = true }}, nil)()
 	knows := func(id string) bool {
 		mu.Lock()
 		defer mu.Unlock()

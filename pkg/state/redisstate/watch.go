@@ -2,7 +2,6 @@ package redisstate
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -26,30 +25,37 @@ type Watcher interface {
 	Retell()
 }
 
+// ConfigWatcher is told of the catalog. It is called by the loop that keeps the heartbeat: it hands over and returns at
+// once, and never asks the state itself.
+type ConfigWatcher interface {
+	// CatalogChanged tells the version at the first look and whenever it is another one, also when it went back.
+	CatalogChanged(version int64)
+	// RefreshOrdered tells the latest order to read the configuration file anew: at the first look, if there ever was one,
+	// since it may have come after the file was read, and whenever there is another. Orders begin again at 1 when Redis has
+	// forgotten them.
+	RefreshOrdered(n int64)
+}
+
 // Watch tells of changes: at once when the hint arrives, within pollEvery when it was lost. It also keeps the heartbeat of
-// this replica. stop ends it and waits.
-func (s *Store) Watch(w Watcher) (stop func()) {
+// this replica. cfg may be nil. stop ends it and waits.
+func (s *Store) Watch(rests Watcher, cfg ConfigWatcher) (stop func()) {
 	ctx, end := context.WithCancel(context.Background())
 	var done sync.WaitGroup
-	done.Go(func() { s.watch(ctx, w) })
+	done.Go(func() { s.watch(ctx, newView(s, rests, cfg)) })
 	return func() {
 		end()
 		done.Wait()
 	}
 }
 
-// unknown is the version before the first look.
-const unknown = -1
-
-func (s *Store) watch(ctx context.Context, w Watcher) {
-	hints := s.slow.Subscribe(ctx, s.keys.restsChannel())
+func (s *Store) watch(ctx context.Context, v *view) {
+	hints := s.slow.Subscribe(ctx, s.keys.restsChannel(), s.keys.catalogChannel())
 	defer hints.Close()
 	heard := hints.ChannelWithSubscriptions()
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
-	version, lastDegraded := int64(unknown), time.Time{}
-	again := false // hints may have been lost
-	s.beatOnce(ctx)
+	lastDegraded := time.Time{}
+	s.BeatNow(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -59,54 +65,16 @@ func (s *Store) watch(ctx context.Context, w Watcher) {
 				heard = nil // the polls go on
 				continue
 			}
-			_, again = m.(*redis.Subscription)
+			if _, again := m.(*redis.Subscription); again {
+				v.again = true
+			}
 		case <-poll.C:
-			s.beatOnce(ctx)
+			s.BeatNow(ctx)
 			lastDegraded = s.tell(lastDegraded)
 		}
-		version, again = s.refresh(ctx, version, again, w)
+		v.look(ctx)
 	}
 }
-
-// refresh reads the rests if they changed since the version, or again is set, and returns the version that is known now
-// and whether it has to be done again.
-func (s *Store) refresh(ctx context.Context, version int64, again bool, w Watcher) (int64, bool) {
-	ctx, cancel := within(ctx, slowTimeout)
-	defer cancel()
-	found, err := s.slow.Get(ctx, s.keys.restsVersion()).Int64() // 0 when there is none
-	if err != nil && !errors.Is(err, redis.Nil) || found == version && !again {
-		return version, again
-	}
-	rests, err := s.Rests(ctx)
-	if err != nil {
-		return version, again
-	}
-	if found < version {
-		w.Retell()
-	}
-	w.Sync(rests)
-	return found, false
-}
-
-func (s *Store) beatOnce(ctx context.Context) {
-	ctx, cancel := within(ctx, slowTimeout)
-	defer cancel()
-	counts, err := s.beat.Run(ctx, s.slow, []string{s.keys.replicas(), s.keys.configs()}, s.epoch, goneAfter.Milliseconds(),
-		s.version).Int64Slice()
-	if err != nil {
-		return
-	}
-	s.replicas.Store(max(counts[0], 1))
-	if before := s.configs.Swap(counts[1]); counts[1] > 1 && before != counts[1] {
-		s.log.Warn("replicas run different configurations", "replicas", counts[0], "configurations", counts[1])
-	}
-}
-
-// Configurations is how many different configurations the replicas ran when Redis was last heard of.
-func (s *Store) Configurations() int { return int(s.configs.Load()) }
-
-// Replicas is how many replicas lived when Redis was last heard of.
-func (s *Store) Replicas() int { return int(s.replicas.Load()) }
 
 // tell says in the log when an outage begins and when it has ended.
 func (s *Store) tell(before time.Time) time.Time {
