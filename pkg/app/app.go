@@ -58,6 +58,7 @@ type App struct {
 	cfg     *config.Config // that it was started with: what cannot change while it runs
 	log     *slog.Logger
 	started time.Time
+	id      string // where there is no fleet
 
 	store     state.Store
 	fleet     *redisstate.Store // the same; nil: embedded, one instance
@@ -78,7 +79,7 @@ type App struct {
 // before it, and what it makes is undone in reverse order.
 func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error) {
 	log := o.Log
-	a := &App{Options: o, cfg: cfg, log: log, started: time.Now()}
+	a := &App{Options: o, cfg: cfg, log: log, started: time.Now(), id: newID()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.unwind())

@@ -39,6 +39,7 @@ func (a *App) join(ctx context.Context, metrics *prometheus.Registry) error {
 		a.edge.Ready()
 		return nil
 	}
+	a.fleet.Describe(a.describe)
 	err := a.meet(ctx)
 	if err != nil && !errors.Is(err, state.ErrUnavailable) {
 		return err
@@ -56,9 +57,14 @@ func (a *App) meet(ctx context.Context) error {
 	if err := a.fleet.Ping(ctx); err != nil {
 		return err
 	}
+	if err := a.catalog.Sync(ctx); err != nil {
+		return err
+	}
 	if err := a.keys.Restore(ctx); err != nil {
 		return err
 	}
+	a.live.met.Store(true)
+	a.catalog.Republish()
 	a.edge.Ready()
 	return nil
 }
@@ -73,14 +79,15 @@ func (a *App) belong(ctx context.Context, met bool) {
 			return
 		case <-tick.C:
 		}
-		err := a.meet(ctx)
+		a.fleet.Describe(a.describe)
+	err := a.meet(ctx)
 		if met = err == nil; met {
 			a.log.Info("ready: redis answers")
 		} else if !errors.Is(err, state.ErrUnavailable) {
 			a.log.Error("not ready", "error", err)
 		}
 	}
-	stop := a.fleet.Watch(a.keys, nil)
+	stop := a.fleet.Watch(a.keys, a)
 	<-ctx.Done()
 	stop()
 }

@@ -55,7 +55,7 @@ func TestSecondProcessOnTheSameData(t *testing.T) {
 	env := map[string]string{"OPENAI_API_KEY": keyNumber(1), "DATA_DIR": t.TempDir()}
 	start(t, env)
 	env["LISTEN_ADDR"] = "127.0.0.1:0"
-	_, err := app.Start(t.Context(), load(t, env), "test", slog.New(slog.DiscardHandler))
+	_, err := app.Start(t.Context(), load(t, env), app.Options{Log: slog.New(slog.DiscardHandler)})
 	if !errors.Is(err, memstate.ErrInUse) || !strings.Contains(err.Error(), env["DATA_DIR"]) {
 		t.Errorf("%v, want one that says that the directory is in use", err)
 	}

@@ -123,6 +123,7 @@ func (a *App) reloadLocked(why string) error {
 		a.log.Warn("these settings take effect after a restart", "settings", strings.Join(fixed, " "))
 	}
 	if cfg.Fingerprint() != before.Fingerprint() {
+		a.beat()
 		a.log.Info("configuration in force", "because", why, "version", cfg.Fingerprint(), "keys", len(cfg.Keys), "clients", len(cfg.Clients))
 	}
 	return nil

@@ -63,12 +63,14 @@ type Edge struct {
 	metrics *metrics
 	ready   atomic.Bool
 	leaving atomic.Bool
+	serving atomic.Int64
 }
 
 // New makes an Edge that is not ready yet and serves no call; see Ready and Use.
 func New(o Options) *Edge {
 	gin.SetMode(gin.ReleaseMode)
-	e := &Edge{Options: o, bodies: newBodies(o.MaxBody), metrics: newMetrics(o.Metrics)}
+	e := &Edge{Options: o, bodies: newBodies(o.MaxBody)}
+	e.metrics = newMetrics(o.Metrics, e.Serving)
 	e.engine = e.NewEngine(e.cors)
 	r := e.engine
 	r.GET("/health", e.health)
@@ -108,6 +110,15 @@ func (e *Edge) Use(v View) { e.view.Store(&v) }
 
 // Ready makes /readyz green: the first snapshot is loaded.
 func (e *Edge) Ready() { e.ready.Store(true) }
+
+// IsReady reports whether it is green.
+func (e *Edge) IsReady() bool {
+	v := e.view.Load()
+	return e.ready.Load() && !e.leaving.Load() && v != nil && v.HasKeys
+}
+
+// Serving is how many requests are being served.
+func (e *Edge) Serving() int64 { return e.serving.Load() }
 
 // Leave makes it red for good: the proxy drains.
 func (e *Edge) Leave() { e.leaving.Store(true) }

@@ -52,7 +52,7 @@ func (e *Edge) health(c *gin.Context) { c.JSON(http.StatusOK, e.Health()) }
 func (e *Edge) live(c *gin.Context) { c.String(http.StatusOK, "ok\n") }
 
 func (e *Edge) readyz(c *gin.Context) {
-	if v := e.view.Load(); !e.ready.Load() || e.leaving.Load() || v == nil || !v.HasKeys {
+	if !e.IsReady() {
 		c.String(http.StatusServiceUnavailable, "not ready\n")
 		return
 	}

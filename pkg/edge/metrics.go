@@ -18,7 +18,6 @@ type metrics struct {
 	firstByte *prometheus.HistogramVec
 	tokens    *prometheus.CounterVec
 	retries   prometheus.Counter
-	inFlight  prometheus.Gauge
 	cut       *prometheus.CounterVec
 	panics    prometheus.Counter
 
@@ -26,7 +25,7 @@ type metrics struct {
 	models map[string]bool
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, serving func() int64) *metrics {
 	spans := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600}
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_requests_total",
@@ -39,14 +38,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Tokens used, by kind (input, cached, output, reasoning) and model."}, []string{"kind", "model"}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: "oap_retries_total",
 			Help: "Attempts beyond the first of a request."}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "oap_requests_in_flight",
-			Help: "Requests being served."}),
 		cut: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_answers_cut_total",
 			Help: "Answers that had begun and were not finished, by who was at fault."}, []string{"by"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "oap_panics_total", Help: "Panics recovered."}),
 		models: map[string]bool{},
 	}
-	reg.MustRegister(m.requests, m.duration, m.firstByte, m.tokens, m.retries, m.inFlight, m.cut, m.panics)
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "oap_requests_in_flight", Help: "Requests being served."},
+		func() float64 { return float64(serving()) }))
+	reg.MustRegister(m.requests, m.duration, m.firstByte, m.tokens, m.retries, m.cut, m.panics)
 	return m
 }
 

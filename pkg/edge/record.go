@@ -24,9 +24,9 @@ func (e *Edge) record(c *gin.Context) {
 		ClientIP: e.clientAddr(c.Request).String()}
 	c.Set(recordKey, rec)
 	c.Header("X-Proxy-Request-Id", rec.ID)
-	e.metrics.inFlight.Inc()
+	e.serving.Add(1)
 	defer func() {
-		e.metrics.inFlight.Dec()
+		e.serving.Add(-1)
 		e.finish(c, rec)
 	}()
 	c.Next()
