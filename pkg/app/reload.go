@@ -164,8 +164,8 @@ func (a *App) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now := a.filesSeen()
 		a.reloads.mu.Lock()
+		now := a.filesSeen()
 		if now == before && now != a.reloads.seen {
 			_ = a.reloadLocked("a file changed") // told there
 		}
