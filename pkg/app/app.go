@@ -122,7 +122,8 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	spine := relay.New(relay.Options{Admission: admission.New(a.store, admission.Options{Replicas: a.replicas, Log: log, Metrics: metrics}),
 		Upstream: up, Log: log, Metrics: metrics})
 	a.edge = edge.New(edge.Options{Usage: meter, Health: a.health, TrustedProxies: cfg.TrustedProxies,
-		CORSOrigins: cfg.CORSOrigins, MaxBody: cfg.MaxBodyBytes, Log: log, Metrics: metrics})
+		CORSOrigins: cfg.CORSOrigins, MaxBody: cfg.MaxBodyBytes, KeepBodies: cfg.RequestLogBodies, Mask: a.live.maskSecrets,
+		Operator: a.operators.Admin, Log: log, Metrics: metrics})
 	a.live.parts(a, gate, spine)
 
 	if err = a.configure(ctx, metrics); err != nil {

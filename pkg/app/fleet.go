@@ -80,7 +80,7 @@ func (a *App) belong(ctx context.Context, met bool) {
 		case <-tick.C:
 		}
 		a.fleet.Describe(a.describe)
-	err := a.meet(ctx)
+		err := a.meet(ctx)
 		if met = err == nil; met {
 			a.log.Info("ready: redis answers")
 		} else if !errors.Is(err, state.ErrUnavailable) {

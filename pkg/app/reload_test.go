@@ -67,7 +67,9 @@ func fileFor(url, name string) string {
 		name, name, url, name, tokenOf(name))
 }
 
-func (r *rig) health(t testing.TB) (h struct{ Config struct{ Version, Error string } }) {
+func (r *rig) health(t testing.TB) (h struct {
+	Config struct{ Version, Error string }
+}) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(r.get(t, "/health", "").body), &h); err != nil {
 		t.Fatal(err)

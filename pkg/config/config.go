@@ -55,6 +55,10 @@ type Config struct {
 	// MaxBodyBytes is the largest request body, from MAX_BODY_BYTES. Default 512 MiB. It costs no memory beyond
 	// Limits.ReplayBytes; too small refuses uploads with 413.
 	MaxBodyBytes int64
+	// RequestLogBodies is how many bytes of each request and of each answer are remembered with the request, from
+	// REQUEST_LOG_BODIES. Default 0: none, up to 64 KiB. Prompts and answers can then be read by operators, and by whoever
+	// reads the state; live secrets in them are masked.
+	RequestLogBodies int64
 	// StreamIdleTimeout is the silence after which a stream counts as dead, from STREAM_IDLE_TIMEOUT. Default 5m. Too
 	// short cuts models that think for long before they answer.
 	StreamIdleTimeout time.Duration

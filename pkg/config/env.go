@@ -56,6 +56,7 @@ type variable struct {
 const (
 	day         = 24 * time.Hour
 	mostBody    = 1 << 40
+	mostKept    = 64 << 10
 	defaultFile = "config.multi.json"
 )
 
@@ -83,6 +84,7 @@ var variables = []variable{
 	setting("STREAM_IDLE_TIMEOUT", "5m", func(c *Config) *time.Duration { return &c.StreamIdleTimeout },
 		duration(time.Millisecond, day)),
 	setting("MAX_BODY_BYTES", "512 MiB", func(c *Config) *int64 { return &c.MaxBodyBytes }, size(1, mostBody)),
+	setting("REQUEST_LOG_BODIES", "0", func(c *Config) *int64 { return &c.RequestLogBodies }, size(0, mostKept)),
 	{name: "LOG_LEVEL", fallback: "info", set: setLogLevel},
 	setting("LOG_FORMAT", "", func(c *Config) *string { return &c.LogFormat }, oneOf("json", "text")),
 }

@@ -13,6 +13,7 @@ func (c *Config) Fixed(started *Config) (names []string) {
 		{"DATA_DIR", c.DataDir, started.DataDir}, {"ENCRYPTION_KEY", c.EncryptionKeys, started.EncryptionKeys},
 		{"TRUSTED_PROXIES", c.TrustedProxies, started.TrustedProxies}, {"CORS_ORIGINS", c.CORSOrigins, started.CORSOrigins},
 		{"DRAIN_TIMEOUT", c.DrainTimeout, started.DrainTimeout}, {"MAX_BODY_BYTES", c.MaxBodyBytes, started.MaxBodyBytes},
+		{"REQUEST_LOG_BODIES", c.RequestLogBodies, started.RequestLogBodies},
 		{"STREAM_IDLE_TIMEOUT", c.StreamIdleTimeout, started.StreamIdleTimeout},
 		{"LOG_LEVEL", c.LogLevel, started.LogLevel}, {"LOG_FORMAT", c.LogFormat, started.LogFormat},
 	} {

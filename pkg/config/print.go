@@ -76,6 +76,7 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("streamIdleTimeout", c.StreamIdleTimeout)
 	p.line("drainTimeout", c.DrainTimeout)
 	p.line("maxBodyBytes", c.MaxBodyBytes)
+	p.line("requestLogBodies", c.RequestLogBodies)
 	p.line("replayBytes", c.Limits.ReplayBytes)
 	p.line("probe", "")
 	p.line("  interval", c.Probe.Interval)

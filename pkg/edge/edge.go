@@ -40,9 +40,13 @@ type Options struct {
 	Health         func() Health
 	TrustedProxies []netip.Prefix
 	CORSOrigins    []string
-	MaxBody        int64 // bytes of one request body
-	Log            *slog.Logger
-	Metrics        prometheus.Registerer
+	MaxBody        int64               // bytes of one request body
+	KeepBodies     int64               // bytes of each request and answer that are remembered; 0: none
+	Mask           func([]byte) []byte // hides live secrets in them
+	// Operator lets those in who may ask why a request went as it did; nil: nobody may.
+	Operator func(ctx context.Context, credential http.Header, addr netip.Addr) error
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
 }
 
 // View is how one configuration wants callers to be served. A request ends with the view it began with.
@@ -136,7 +140,7 @@ func (e *Edge) api(c *gin.Context) {
 		err = e.readHead(call, rec)
 	}
 	if err == nil {
-		err = view.Relay.Serve(c.Request.Context(), c.Writer, call, rec)
+		err = e.serve(view, c.Request, c.Writer, call, rec)
 	}
 	if err != nil {
 		e.fail(c, err)
@@ -165,7 +169,8 @@ func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Cal
 	call := &proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Path: match.Path, Query: req.URL.RawQuery,
 		Header: req.Header, Head: openai.Head{Model: match.Model}}
 	call.Op.Method = req.Method // HEAD stays HEAD
-	return call, nil
+	call.Explain, err = e.debugged(req)
+	return call, err
 }
 
 // readHead reads what the body asks for, and whether the client may ask for it.

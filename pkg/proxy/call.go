@@ -17,6 +17,8 @@ type Call struct {
 	Header http.Header // the caller's; upstream decides what of it goes on
 	Body   Body
 	Head   openai.Head // what the body asks for
+	// Explain asks for an account of how the keys were chosen; only an operator may want it.
+	Explain bool
 }
 
 // Body is a request body. Held bytes can be sent again; what is still to be read from Rest cannot.

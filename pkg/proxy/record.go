@@ -30,6 +30,22 @@ type Record struct {
 	Broken    bool   // it was the upstream that failed after the answer had begun
 	Gone      bool   // it was the caller who left
 	Upstream  string // the upstream's own request id
+	Why       []byte // JSON: how the keys were chosen, when an operator asked
+	Bodies    *Bodies
+}
+
+// Bodies are the beginnings of what was asked and answered, without secrets; only where the operator wants them.
+type Bodies struct {
+	Request  string
+	Response string
+	Cut      bool // there was more of either
+}
+
+// Standing is how one limit of a client stands.
+type Standing struct {
+	Limit   string `json:"limit"`
+	Left    int64  `json:"left"`
+	ResetMs int64  `json:"resetMs"` // until all of it is there again; negative: never
 }
 
 // Attempt is one try with one key.

@@ -83,6 +83,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	run := newRun(r, call, rec)
 	defer run.close()
 	best, err := run.answer(ctx)
+	run.tell(w.Header(), err)
 	if err != nil {
 		return err
 	}

@@ -34,11 +34,12 @@ type run struct {
 	ambiguous int  // tries whose fate was ambiguous
 	paused    bool // the one pause for an overloaded provider was taken
 	unheard   bool // no second key could be asked, for want of budget
+	why       Why  // only for calls that are to be explained
 }
 
 func newRun(r *Relay, call *proxy.Call, rec *proxy.Record) *run {
 	r.budget.earn()
-	return &run{relay: r, call: call, rec: rec, deadline: rec.Start.Add(r.Policy.Deadline)}
+	return &run{relay: r, call: call, rec: rec, why: Why{Client: call.Client.ID}, deadline: rec.Start.Add(r.Policy.Deadline)}
 }
 
 // answer tries keys until one answers for good, and returns the try whose answer goes to the caller.
@@ -57,6 +58,7 @@ func (r *run) answer(ctx context.Context) (*try, error) {
 // attempt picks a key and sends the call with it.
 func (r *run) attempt(ctx context.Context) (*try, error) {
 	pick, err := r.relay.Keys.Pick(ctx, r.ask())
+	r.explain(pick)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +74,7 @@ func (r *run) attempt(ctx context.Context) (*try, error) {
 	r.rec.Key = pick.Key.ID
 	r.rec.Attempts = append(r.rec.Attempts, proxy.Attempt{Key: pick.Key.ID, Account: pick.Key.Account,
 		Outcome: v.Outcome, Status: v.Status, Took: time.Since(start)})
+	r.explained(r.rec.Attempts[len(r.rec.Attempts)-1])
 	r.relay.metrics.attempts.WithLabelValues(v.Outcome.String()).Inc()
 	if !held(v) {
 		t.report()

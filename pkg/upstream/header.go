@@ -18,7 +18,7 @@ var hopByHop = set("Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authen
 // answered here.
 var ours = set("Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Openai-Organization", "Openai-Project",
 	"Cookie", "Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "Cdn-Loop",
-	"X-Original-Url", "X-Rewrite-Url", "X-Proxy-Request-Id", "Accept-Encoding", "Expect", "Host", "Content-Length",
+	"X-Original-Url", "X-Rewrite-Url", "X-Proxy-Request-Id", "X-Proxy-Debug", "Accept-Encoding", "Expect", "Host", "Content-Length",
 	"Origin", "Referer")
 
 // oursByPrefix are families of the same.
@@ -26,7 +26,7 @@ var oursByPrefix = []string{"X-Forwarded-", "Cf-", "X-Envoy-", "X-Original-", "A
 
 // theirs names what of an upstream's headers is about our account, our connection to it, or said by us instead.
 var theirs = set("Set-Cookie", "Openai-Organization", "Openai-Project", "Alt-Svc", "Strict-Transport-Security",
-	"X-Proxy-Request-Id", "Content-Length")
+	"X-Proxy-Request-Id", "X-Proxy-Why", "Content-Length")
 
 // theirsByPrefix are families of the same.
 var theirsByPrefix = []string{"X-Ratelimit-", "Access-Control-", "Cf-"}
