@@ -95,12 +95,14 @@ func (g *guard) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (g *guard) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := g.around(ctx, func(ctx context.Context) error { return next(ctx, cmds) })
-		if err != nil {
+		ran := false
+		err := g.around(ctx, func(ctx context.Context) error {
+			ran = true
+			return next(ctx, cmds)
+		})
+		if !ran { // otherwise each command has its own answer, whatever became of the others
 			for _, cmd := range cmds {
-				if cmd.Err() == nil {
-					cmd.SetErr(err)
-				}
+				cmd.SetErr(err)
 			}
 		}
 		return err
