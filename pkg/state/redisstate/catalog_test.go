@@ -221,3 +221,55 @@ func stat(t *testing.T, s *Store, commands ...string) (lines []string) {
 	}
 	return lines
 }
+
+// Who reads while Redis forgets everything and is restored sees all of it or nothing, never a part, and nothing as deleted.
+func TestReadWhileRestored(t *testing.T) {
+	server := redistest.Start(t)
+	one, two := opened(t, server.URL()), opened(t, server.URL())
+	const all = 3000
+	known := make([]state.Item, all)
+	for i := range known {
+		known[i] = state.Item{Kind: state.KeyItem, ID: fmt.Sprint("k", i), Revision: 1, Value: []byte("x")}
+	}
+	if err := one.Restore(t.Context(), known, 1); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		defer close(read)
+		for range 150 {
+			items, version, err := two.Items(t.Context())
+			if err != nil && !errors.Is(err, state.ErrUnavailable) || err == nil && len(items) != all && (version > 0 || len(items) > 0) {
+				t.Errorf("%d items at version %d, %v", len(items), version, err)
+			}
+			changed, _, err := two.Since(t.Context(), version)
+			if err == nil && slices.ContainsFunc(changed, func(i state.Item) bool { return i.Deleted }) {
+				t.Errorf("%d items changed since %d, some are gone", len(changed), version)
+			}
+		}
+	})
+	restores, version := 0, int64(1+state.RestoreLeap)
+	for done := false; !done; {
+		select {
+		case <-read:
+			done = true
+		default:
+			server.Do("FLUSHALL")
+			if err := one.Restore(t.Context(), known, version); err != nil {
+				t.Error(err)
+			}
+			var touched []state.Change
+			for _, i := range known[:all/2] {
+				touched = append(touched, state.Change{Kind: i.Kind, ID: i.ID, Value: i.Value, Expect: state.Anything})
+			}
+			var err error
+			if version, err = one.Apply(t.Context(), 0, touched, state.Note{}); err != nil {
+				t.Error(err)
+			}
+			restores++
+		}
+	}
+	reading.Wait()
+	t.Logf("read 150 times during %d restores", restores)
+}

@@ -1,6 +1,7 @@
 package redisstate
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -147,6 +148,31 @@ func TestOrderRefresh(t *testing.T) {
 }
 
 func TestFleet(t *testing.T) { fleetAndHints(t, redistest.Start(t).URL()) }
+
+// A replica that is gone is left out, though nobody has swept it away yet; one that is not described is listed.
+func TestFleetLeavesOutTheGone(t *testing.T) {
+	server := redistest.Start(t)
+	s := opened(t, server.URL())
+	if all, err := s.Fleet(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("before the first heartbeat: %+v, %v", all, err)
+	}
+	if err := s.BeatNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	now, err := s.slow.Time(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Do("ZADD", "oap:{replicas}", fmt.Sprint(now.Add(-goneAfter).UnixMilli()), "gone")
+	server.Do("ZADD", "oap:{replicas}", fmt.Sprint(now.UnixMilli()), "00-older-version")
+	server.Do("HSET", "oap:{replicas}:info", "gone", `{"id":"gone"}`)
+	if all, err := s.Fleet(t.Context()); err != nil || len(all) != 2 || all[0].ID != "00-older-version" || all[1].ID != s.ID() {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if s.BeatNow(t.Context()); s.slow.HExists(t.Context(), "oap:{replicas}:info", "gone").Val() {
+		t.Error("its description stays")
+	}
+}
 
 // fleetAndHints is what replicas see of one another.
 func fleetAndHints(t *testing.T, url string) {
