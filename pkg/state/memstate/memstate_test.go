@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		spendUntilKilled(dir)
 	}
+	if dir := os.Getenv(catalogDir); dir != "" {
+		applyUntilKilled(dir)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -96,8 +96,11 @@ func (g *guard) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (g *guard) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		ran := false
-		err := g.around(ctx, func(ctx context.Context) error { ran = true; return next(ctx, cmds) })
-		if !ran { // otherwise each command has an answer of its own
+		err := g.around(ctx, func(ctx context.Context) error {
+			ran = true
+			return next(ctx, cmds)
+		})
+		if !ran { // otherwise each command has its own answer, whatever became of the others
 			for _, cmd := range cmds {
 				cmd.SetErr(err)
 			}

@@ -41,7 +41,7 @@ func (s *Store) Items(ctx context.Context) ([]state.Item, int64, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if steady(version, after) {
+		if steady(version, after) && (after > 0 || len(items) == 0) { // emptied, restored and emptied again: 0 both times
 			return items, version, nil
 		}
 		version = after

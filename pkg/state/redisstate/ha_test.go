@@ -32,6 +32,8 @@ func TestCluster(t *testing.T) {
 	url := fmt.Sprintf("redis://%s?cluster=true&addr=%s&addr=%s", nodes[0], nodes[1], nodes[2])
 	eventually(t, func() bool { return opened(t, url).Ping(t.Context()) == nil })
 	statetest.Run(t, func(t *testing.T) state.Store { return opened(t, url) })
+	statetest.RunCatalog(t, func(t *testing.T) state.Store { return emptied(t, url, servers...) })
+	fleetAndHints(t, url)
 }
 
 // The suite behind three Sentinels, and a failover: how long nobody answers is printed.
@@ -47,6 +49,8 @@ func TestSentinel(t *testing.T) {
 	url := fmt.Sprintf("redis://%s?master_name=mymaster&addr=%s&addr=%s", sentinels[0], sentinels[1], sentinels[2])
 	eventually(t, func() bool { return opened(t, url).Ping(t.Context()) == nil })
 	statetest.Run(t, func(t *testing.T) state.Store { return opened(t, url) })
+	statetest.RunCatalog(t, func(t *testing.T) state.Store { return emptied(t, url, primary) })
+	fleetAndHints(t, url)
 
 	s := opened(t, url)
 	spend := func() error {

@@ -153,17 +153,27 @@ func everyNote(t *testing.T, s state.Store, limit int) (all []state.Note) {
 // Old notes are forgotten, by whatever the newer ones came: those of the last ones are all there. A stream forgets by the
 // hundred or so.
 func notesAreBounded(t *testing.T, s state.Store) {
-	for i := range LowBounds.Notes * 2 {
-		if err := s.Note(t.Context(), state.Note{Action: fmt.Sprint(i)}); err != nil {
-			t.Fatal(err)
+	many := LowBounds.Notes * 2
+	for by, remember := range map[string]func(n state.Note) error{
+		"apply": func(n state.Note) error {
+			_, err := s.Apply(t.Context(), 0, []state.Change{put("a", "x", state.Anything)}, n)
+			return err
+		},
+		"note": func(n state.Note) error { return s.Note(t.Context(), n) },
+	} {
+		for i := range many {
+			if err := remember(state.Note{Action: by, Subject: fmt.Sprint(i)}); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	apply(t, s, put("a", "x", 0))
-	all := everyNote(t, s, 50)
-	if n := int64(len(all)); n < LowBounds.Notes || n > LowBounds.Notes+100 {
-		t.Errorf("%d notes are kept, the bound is %d", n, LowBounds.Notes)
-	}
-	if all[0].Action != "test" || all[1].Action != fmt.Sprint(LowBounds.Notes*2-1) {
-		t.Errorf("the last ones are %+v", all[:2])
+		all := everyNote(t, s, 50)
+		if n := int64(len(all)); n < LowBounds.Notes || n > LowBounds.Notes+100 {
+			t.Errorf("%s: %d notes are kept, the bound is %d", by, n, LowBounds.Notes)
+		}
+		for i, n := range all[:LowBounds.Notes] {
+			if n.Action != by || n.Subject != fmt.Sprint(many-1-int64(i)) {
+				t.Fatalf("%s: note %d from the end is %+v", by, i, n)
+			}
+		}
 	}
 }
