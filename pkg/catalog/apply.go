@@ -54,9 +54,11 @@ func asFault(err error) error {
 	case errors.As(err, &conflict):
 		return &proxy.Fault{Kind: proxy.Conflict, Err: err,
 			Public: fmt.Sprintf("somebody else changed or made this %s; it is at revision %d now", conflict.Kind, conflict.Revision)}
-	case errors.Is(err, state.ErrUnavailable):
+	case errors.Is(err, state.ErrUncertain):
 		return &proxy.Fault{Kind: proxy.StateUnavailable, Err: err,
-			Public: "the shared state does not answer; whether the change was made is not known, so read it again"}
+			Public: "the shared state did not answer in time; whether the change was made is not known, so read it again"}
+	case errors.Is(err, state.ErrUnavailable):
+		return &proxy.Fault{Kind: proxy.StateUnavailable, Err: err, Public: "the shared state does not answer; nothing was changed"}
 	default:
 		return &proxy.Fault{Kind: proxy.Internal, Public: "internal error", Err: err}
 	}
