@@ -60,7 +60,7 @@ func TestReopen(t *testing.T) {
 	s.Rest(t.Context(), state.Rest{Subject: who, Reason: proxy.Cooling, Until: time.Now().Add(time.Hour), Repeat: 2})
 	s.Rest(t.Context(), state.Rest{Subject: state.Subject{Scope: proxy.ByKey, ID: "k"}, Until: time.Now().Add(time.Hour)})
 	s.Wake(t.Context(), state.Subject{Scope: proxy.ByKey, ID: "k"})
-	s.Count(t.Context(), []state.Usage{{Kind: state.OfKey, ID: "k", Counts: state.Counts{Requests: 7}}})
+	s.Count(t.Context(), state.Batch{Totals: []state.Usage{{Kind: state.OfKey, ID: "k", Counts: state.Counts{Requests: 7}}}})
 	before, _ := s.Totals(t.Context())
 	for range 2 {
 		if err := s.Close(); err != nil {

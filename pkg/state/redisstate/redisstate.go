@@ -67,9 +67,11 @@ type Store struct {
 	replicas atomic.Int64
 	configs  atomic.Int64
 
+	mostSeries, mostScanned int // bounds, lower in tests
+
 	batch sync.Mutex // held while a batch is sent, so that they arrive in order; guards both below
-	sent  int64      // batches that Redis has taken in
-	doubt []any      // a batch that was sent and whose answer was lost
+	sent  int64      // parts of batches that Redis has taken in
+	owed  []part     // parts of a batch whose first was sent; the answer to owed[0] may have been lost
 }
 
 var _ state.Store = (*Store)(nil)
@@ -84,7 +86,7 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 		spend: redis.NewScript(spendSource), rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
 		release: redis.NewScript(releaseSource),
-		epoch:   rand.Text()}
+		epoch:   rand.Text(), mostSeries: state.MostSeries, mostScanned: state.MostScanned}
 	s.replicas.Store(1)
 	s.configs.Store(1)
 	hot.AddHook(s.hotGuard)
@@ -92,9 +94,9 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 	return s, nil
 }
 
-// Close sends what is in doubt once more and gives up the connections.
+// Close sends what is owed once more and gives up the connections.
 func (s *Store) Close() error {
-	s.settleDoubt(context.Background())
+	s.settle(context.Background())
 	err := s.hot.Close()
 	if err2 := s.slow.Close(); err == nil {
 		err = err2

@@ -130,7 +130,7 @@ func TestOutOfMemory(t *testing.T) {
 func TestCountIsAddedOnce(t *testing.T) {
 	server := redistest.Start(t)
 	s := opened(t, server.URL())
-	one := []state.Usage{{Kind: state.OfKey, ID: "k", Counts: state.Counts{Requests: 1}}}
+	one := state.Batch{Totals: []state.Usage{{Kind: state.OfKey, ID: "k", Counts: state.Counts{Requests: 1}}}}
 	if err := s.Count(t.Context(), one); err != nil {
 		t.Fatal(err)
 	}

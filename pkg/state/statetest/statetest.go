@@ -406,7 +406,7 @@ func usage(t *testing.T, s state.Store) {
 	one.Observe(3 * time.Millisecond)
 	one.Observe(2 * time.Hour)
 	for range 4 {
-		if err := s.Count(t.Context(), []state.Usage{{Kind: state.OfClient, ID: id, Counts: one}, {Kind: state.OfModel, ID: id, Counts: one}}); err != nil {
+		if err := s.Count(t.Context(), state.Batch{Totals: []state.Usage{{Kind: state.OfClient, ID: id, Counts: one}, {Kind: state.OfModel, ID: id, Counts: one}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -435,7 +435,7 @@ func usage(t *testing.T, s state.Store) {
 func usageOfMany(t *testing.T, s state.Store) {
 	id := fresh("key")
 	crowd(t, 16, 20, func() {
-		if err := s.Count(t.Context(), []state.Usage{{Kind: state.OfKey, ID: id, Counts: state.Counts{Requests: 1}}}); err != nil {
+		if err := s.Count(t.Context(), state.Batch{Totals: []state.Usage{{Kind: state.OfKey, ID: id, Counts: state.Counts{Requests: 1}}}}); err != nil {
 			t.Error(err)
 		}
 	})
