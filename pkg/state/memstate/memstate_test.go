@@ -47,6 +47,13 @@ func TestSuite(t *testing.T) {
 	})
 }
 
+func TestBounds(t *testing.T) {
+	for name, s := range map[string]*Store{"memory": New(), "file": opened(t, t.TempDir())} {
+		s.series.mostSeries, s.mostScanned = 20, 57
+		t.Run(name, func(t *testing.T) { statetest.Bounded(t, s, s.series.mostSeries, s.mostScanned) })
+	}
+}
+
 var day = state.Charge{Limit: "requests/day", Cost: 1, Quota: state.Quota{Limit: 10_000, Period: proxy.Day}}
 
 // After a clean end everything is as it was.

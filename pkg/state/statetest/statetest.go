@@ -41,6 +41,9 @@ func Run(t *testing.T, open func(t *testing.T) state.Store) {
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
+	for name, test := range historyTests {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
 }
 
 // fresh is a name that no other test uses: all of them may share one store.
@@ -457,6 +460,7 @@ func cancelled(t *testing.T, s state.Store) {
 		s.Advance(ctx, fresh("pool"), 1)
 		s.Spend(ctx, fresh("c:"), []state.Charge{perMinute(1, 1, 1)})
 		s.Claim(ctx, state.Subject{Scope: proxy.ByKey, ID: fresh("key")}, time.Minute)
+		askHistory(ctx, s)
 	}()
 	select {
 	case <-done:
