@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -94,7 +95,8 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	}
 	a.onStop("state", a.store.Close)
 
-	meter := usage.New(a.store, usage.Options{Log: log, Metrics: metrics})
+	replica, _ := os.Hostname() // in a cluster the name of the pod; without one requests do not say who served them
+	meter := usage.New(a.store, usage.Options{Replica: replica, Log: log, Metrics: metrics})
 	a.onStop("usage", meter.Close)
 
 	up := upstream.New(upstream.Options{IdleTimeout: cfg.StreamIdleTimeout, WriteTimeout: writeTimeout,

@@ -2,43 +2,40 @@ package state
 
 import (
 	"context"
+	"errors"
 	"time"
-
-	"openai-api-proxy/pkg/openai"
 )
 
 // History is the part of a Store that remembers what happened when: series of usage, and the latest requests.
 type History interface {
 	// Count adds a batch: to the totals, to the series of the minute, hour and day that hold its time, and its requests to
-	// the latest ones. It is taken in whole or not at all.
+	// the latest ones. An error means that nothing of it was taken in. Without one it is the store's to deliver, once.
 	Count(ctx context.Context, b Batch) error
 
 	// Totals returns the usage totals, and since when they are counted.
 	Totals(ctx context.Context) (Totals, error)
 
-	// Series returns what the steps that begin within [From, To) hold, oldest first; steps in which nothing happened are
-	// left out. What is older than Step.Kept is gone.
+	// Series returns what the steps that begin within [From, To) hold, oldest first, and by id within a step; steps in
+	// which nothing happened are left out. What is older than Step.Kept is gone. ErrTooMuch means that there are more than
+	// MostFound points.
 	Series(ctx context.Context, q SeriesQuery) ([]Point, error)
 
-	// Requests returns the latest requests, newest first, and where to go on; an empty next means that there are no more.
-	Requests(ctx context.Context, q RequestQuery) (found []Request, next string, err error)
+	// Requests returns the latest requests, newest first: in the order in which they were taken in, which is about that of
+	// their ends. One call looks at no more than MostScanned of them. ErrPosition means that After or Since is none.
+	Requests(ctx context.Context, q RequestQuery) (Page, error)
 }
+
+// ErrTooMuch means that a query finds more than can be answered.
+var ErrTooMuch = errors.New("too many points: ask for a shorter span, a longer step or one id")
 
 // Batch is what was used since the batch before.
 type Batch struct {
-	At     time.Time // names its minute, hour and day, in UTC
+	At     time.Time // names its minute, hour and day, in UTC; a time that the caller's clock says
 	Totals []Usage
-	// Series is the same usage once more, by what series are kept for: everything, and each key, client, model, and client
-	// with model. Latency buckets are not kept there; see Counts.Time.
+	// Series is the same usage once more, by what series are kept for: Kinds. Latencies are not kept there; see Counts.Time.
 	Series   []Usage
-	Requests []Request
+	Requests []Request // oldest first
 }
-
-// OfPair is usage of one client with one model; its ID is Pair. It is kept in series only.
-const OfPair Kind = "client-model"
-
-// Pair is the ID of a client with a model. Clients have no slash in their names.
-func Pair(client, model string) string { return client + "/" + model }
 
 // Step is how long one point of a series is.
 type Step string
@@ -77,13 +74,19 @@ func (s Step) Kept() time.Duration {
 	}
 }
 
+// Start is when the step that holds t began.
+func (s Step) Start(t time.Time) time.Time { return t.UTC().Truncate(s.Length()) }
+
 const (
-	// MostSeries bounds the series of one step; what comes beyond it is counted for OtherSeries of its kind.
+	// MostSeries bounds the series of one step, of all kinds together; what comes beyond it is counted for OtherSeries of
+	// its kind.
 	MostSeries = 10_000
 	// OtherSeries is the id under which usage is counted that has no series of its own.
 	OtherSeries = "other"
 	// MostPoints bounds the steps that one query may span.
 	MostPoints = 1500
+	// MostFound bounds the points of one answer, of all ids together.
+	MostFound = 50_000
 )
 
 // SeriesQuery asks for the series of a kind.
@@ -94,65 +97,31 @@ type SeriesQuery struct {
 	ID       string // of one series; empty: all of the kind
 }
 
+// Starts are the beginnings of the steps that it asks for and that may be there still, oldest first; of more than MostPoints
+// the latest.
+func (q SeriesQuery) Starts(now time.Time) []time.Time {
+	length := q.Step.Length()
+	from, to := q.Step.Start(q.From), q.To.UTC()
+	if from.Before(q.From) {
+		from = from.Add(length)
+	}
+	if end := now.Add(length); to.After(end) { // clocks differ, but not by more than that
+		to = end
+	}
+	for _, earliest := range []time.Time{now.Add(-q.Step.Kept()), to.Add(-MostPoints * length)} {
+		if from.Before(earliest) {
+			from = q.Step.Start(earliest.Add(length - 1))
+		}
+	}
+	var starts []time.Time
+	for at := from; at.Before(to); at = at.Add(length) {
+		starts = append(starts, at)
+	}
+	return starts
+}
+
 // Point is what was used in one step.
 type Point struct {
 	At time.Time // when the step began
 	Usage
-}
-
-// MostRequests is about how many requests are remembered.
-const MostRequests = 1_000_000
-
-// RequestsKept is how long they are remembered.
-const RequestsKept = 7 * 24 * time.Hour
-
-// Request is one finished request, as it is remembered. It holds nothing of what was asked or answered, unless the
-// operator wants it to; see Bodies.
-type Request struct {
-	ID        string        `json:"id"`
-	At        time.Time     `json:"at"` // when it began
-	Method    string        `json:"method"`
-	Operation string        `json:"operation"`
-	Client    string        `json:"client,omitempty"`
-	ClientIP  string        `json:"clientIp,omitempty"`
-	Key       string        `json:"key,omitempty"`
-	Model     string        `json:"model,omitempty"`
-	Stream    bool          `json:"stream,omitempty"`
-	Status    int           `json:"status"`
-	Outcome   string        `json:"outcome"` // succeeded, failed or left
-	Fault     string        `json:"fault,omitempty"`
-	Cause     string        `json:"cause,omitempty"`
-	Attempts  []Tried       `json:"attempts,omitempty"`
-	Usage     openai.Usage  `json:"usage"`
-	FirstByte time.Duration `json:"firstByte,omitempty"` // ns
-	Total     time.Duration `json:"total"`               // ns
-	BytesIn   int64         `json:"bytesIn,omitempty"`
-	BytesOut  int64         `json:"bytesOut,omitempty"`
-	Upstream  string        `json:"upstream,omitempty"` // the upstream's own request id
-	Replica   string        `json:"replica,omitempty"`
-	Why       []byte        `json:"why,omitempty"`    // JSON: how keys were chosen, when an operator asked
-	Bodies    *Bodies       `json:"bodies,omitempty"` // only with REQUEST_LOG_BODIES
-}
-
-// Tried is one attempt of a request.
-type Tried struct {
-	Key     string        `json:"key"`
-	Account string        `json:"account"`
-	Outcome string        `json:"outcome"`
-	Status  int           `json:"status,omitempty"`
-	Took    time.Duration `json:"took"` // ns
-}
-
-// Bodies are the beginnings of what was asked and answered, with secrets masked.
-type Bodies struct {
-	Request  string `json:"request,omitempty"`
-	Response string `json:"response,omitempty"`
-	Cut      bool   `json:"cut,omitempty"` // there was more of either
-}
-
-// RequestQuery asks for requests.
-type RequestQuery struct {
-	After string              // where the answer before ended; empty: from the newest
-	Limit int                 // at most so many
-	Match func(*Request) bool // nil: all
 }

@@ -48,11 +48,8 @@ type Store interface {
 	// of others alone.
 	Release(ctx context.Context, s Subject) error
 
-	// Count adds to the usage totals.
-	Count(ctx context.Context, usage []Usage) error
-
-	// Totals returns the usage totals, and since when they are counted.
-	Totals(ctx context.Context) (Totals, error)
+	// What happened when: usage, and the latest requests.
+	History
 
 	// Close writes what is not yet written and gives the store up.
 	Close() error
@@ -120,98 +117,4 @@ type Balance struct {
 	Limit string
 	Left  int64
 	Reset time.Duration // until all of it is there again; negative: never
-}
-
-// Kind is what usage is counted for.
-type Kind string
-
-// The kinds. The total has an empty ID.
-const (
-	OfAll    Kind = "total"
-	OfKey    Kind = "key"
-	OfClient Kind = "client"
-	OfModel  Kind = "model"
-)
-
-// Usage is what one key, client, model, or all of them used.
-type Usage struct {
-	Kind Kind
-	ID   string
-	Counts
-}
-
-// Counts are amounts that only grow.
-type Counts struct {
-	Requests  int64
-	Successes int64
-	Failures  int64
-	Input     int64 // tokens; Cached is a part of it
-	Cached    int64
-	Output    int64 // tokens; Reasoning is a part of it
-	Reasoning int64
-	// Latency counts finished requests by their whole duration: bucket i holds those of at most LatencyBound(i).
-	Latency [LatencyBuckets]int64
-}
-
-// LatencyBuckets is the number of latency buckets; the last one has no upper bound.
-const LatencyBuckets = 64
-
-// LatencyBound is the upper bound of bucket i, growing by a quarter from 1 ms, so that a percentile read from the
-// buckets is at most 25 % too high. The last bound is about 20 minutes.
-func LatencyBound(i int) time.Duration { return latencyBounds[min(max(i, 0), LatencyBuckets-1)] }
-
-var latencyBounds = func() (b [LatencyBuckets]time.Duration) {
-	d := float64(time.Millisecond)
-	for i := range b {
-		b[i] = time.Duration(d)
-		d *= 1.25
-	}
-	return b
-}()
-
-// Observe counts one latency.
-func (c *Counts) Observe(d time.Duration) {
-	i := 0
-	for i < LatencyBuckets-1 && d > latencyBounds[i] {
-		i++
-	}
-	c.Latency[i]++
-}
-
-// Percentile returns the bound under which the share p (0 to 1) of the latencies lie; 0 when there are none.
-func (c *Counts) Percentile(p float64) time.Duration {
-	var all int64
-	for _, n := range c.Latency {
-		all += n
-	}
-	if all == 0 {
-		return 0
-	}
-	rank, seen := int64(p*float64(all)+0.5), int64(0)
-	for i, n := range c.Latency {
-		if seen += n; seen >= max(rank, 1) {
-			return latencyBounds[i]
-		}
-	}
-	return latencyBounds[LatencyBuckets-1]
-}
-
-// Plus adds o to c.
-func (c *Counts) Plus(o Counts) {
-	c.Requests += o.Requests
-	c.Successes += o.Successes
-	c.Failures += o.Failures
-	c.Input += o.Input
-	c.Cached += o.Cached
-	c.Output += o.Output
-	c.Reasoning += o.Reasoning
-	for i := range c.Latency {
-		c.Latency[i] += o.Latency[i]
-	}
-}
-
-// Totals are all usage counted since a time.
-type Totals struct {
-	Since time.Time
-	Usage []Usage
 }

@@ -17,18 +17,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// shelf is a store that adds up, unless it is told to fail or to hang.
+// shelf is a store that adds up, unless it is told to fail or to hang. What it does not do itself another does.
 type shelf struct {
-	mu    sync.Mutex // guards the rest
-	sums  sums
-	err   error         // answers every call while it is set
-	block chan struct{} // Count waits for it, whatever its context says
-	calls int           // of Count
+	state.History
+	mu      sync.Mutex // guards the rest
+	sums    sums
+	batches []state.Batch
+	err     error         // answers every call while it is set
+	block   chan struct{} // Count waits for it, whatever its context says
+	calls   int           // of Count
 }
 
 func newShelf() *shelf { return &shelf{sums: sums{}} }
 
-func (s *shelf) Count(_ context.Context, usage []state.Usage) error {
+func (s *shelf) Count(_ context.Context, b state.Batch) error {
 	s.mu.Lock()
 	block := s.block
 	s.calls++
@@ -41,7 +43,8 @@ func (s *shelf) Count(_ context.Context, usage []state.Usage) error {
 	if s.err != nil {
 		return s.err
 	}
-	s.sums.merge(usage)
+	s.sums.merge(b.Totals)
+	s.batches = append(s.batches, b)
 	return nil
 }
 

@@ -39,34 +39,34 @@ func (m *Meter) last(tick <-chan time.Time) {
 	}
 }
 
-// flush writes what is pending, or puts it back when that fails.
+// flush writes what is pending, oldest first, or puts back what cannot be written.
 func (m *Meter) flush(ctx context.Context) error {
 	if err := m.acquire(ctx); err != nil {
 		return err
 	}
 	defer m.release()
 	m.learn(ctx)
-	batch := m.take()
-	if len(batch) == 0 {
-		return nil
-	}
-	err := m.store.Count(ctx, batch)
-	if err != nil {
-		m.failed.Inc()
-		m.mu.Lock()
-		m.pending.merge(batch)
-		m.mu.Unlock()
-	}
-	m.report(err)
-	return err
-}
-
-func (m *Meter) take() []state.Usage {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	batch := m.pending.list()
-	m.pending = sums{}
-	return batch
+	portions := m.pending.cut(time.Now())
+	m.mu.Unlock()
+	for range portions {
+		m.mu.Lock()
+		p := m.pending.take()
+		m.mu.Unlock()
+		err := m.store.Count(ctx, p.batch())
+		if err != nil {
+			m.failed.Inc()
+			m.mu.Lock()
+			m.pending.putBack(p)
+			m.tellLocked()
+			m.mu.Unlock()
+		}
+		m.report(err)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // learn reads, once, which models have a name of their own in the store, so that a restart does not open the door to as
@@ -93,9 +93,9 @@ func (m *Meter) learn(ctx context.Context) {
 func (m *Meter) report(err error) {
 	switch {
 	case err != nil && m.broken == nil:
-		m.log.Warn("usage is kept in memory: totals cannot be written", "error", err)
+		m.log.Warn("usage is kept in memory: it cannot be written", "error", err)
 	case err == nil && m.broken != nil:
-		m.log.Info("usage totals are written again")
+		m.log.Info("usage is written again")
 	}
 	m.broken = err
 }

@@ -48,8 +48,8 @@ func TestEachRecordCountsOnce(t *testing.T) {
 		m, _ := still(s)
 		want, named := sums{}, names{}
 		check := func(what string, usage []state.Usage) {
-			if !reflect.DeepEqual(usage, want.list()) {
-				t.Fatalf("%s:\n%+v\nwant\n%+v", what, usage, want.list())
+			if !reflect.DeepEqual(usage, want.totals()) {
+				t.Fatalf("%s:\n%+v\nwant\n%+v", what, usage, want.totals())
 			}
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -76,6 +76,14 @@ func TestEachRecordCountsOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		check("stored", s.sums.list())
+		series, requests := sums{}, 0
+		for _, b := range s.batches {
+			series.merge(b.Series)
+			requests += len(b.Requests)
+		}
+		if !reflect.DeepEqual(series.list(), want.series()) || int64(requests) != want.requests() {
+			t.Fatalf("%d requests, and series\n%+v\nwant %d and\n%+v", requests, series.list(), want.requests(), want.series())
+		}
 	})
 }
 

@@ -30,6 +30,10 @@ const (
 // statusCallerLeft is what a record says of a caller who left before an answer.
 const statusCallerLeft = 499
 
+func (r result) String() string {
+	return [...]string{failed: "failed", succeeded: "succeeded", left: "left"}[r]
+}
+
 // ofRequest says how the whole request ended.
 func ofRequest(rec *proxy.Record) result {
 	switch {
@@ -58,9 +62,9 @@ func ofAttempt(rec *proxy.Record, a proxy.Attempt) result {
 	}
 }
 
-// add counts a finished request: once for all, for its client and for its model under the given name, and once for each
-// attempt for that attempt's key. Duration and tokens are the last key's. What has no name is counted only in the
-// total.
+// add counts a finished request: once for all, for its client, for its model under the given name and for both together,
+// and once for each attempt for that attempt's key. Duration and tokens are the last key's; the others have the time that
+// they took. What has no name is counted only in the total.
 func (s sums) add(rec *proxy.Record, model string) {
 	how := ofRequest(rec)
 	s.whole(whose{state.OfAll, ""}, how, rec)
@@ -70,10 +74,14 @@ func (s sums) add(rec *proxy.Record, model string) {
 	if model != "" {
 		s.whole(whose{state.OfModel, model}, how, rec)
 	}
+	if rec.Client != "" && model != "" {
+		s.whole(whose{state.OfPair, state.Pair(rec.Client, model)}, how, rec)
+	}
 	for i, a := range rec.Attempts {
 		key := whose{state.OfKey, a.Key}
 		if i < len(rec.Attempts)-1 {
 			count(s.of(key), ofAttempt(rec, a))
+			s.of(key).Took(a.Took)
 		} else {
 			s.whole(key, ofAttempt(rec, a), rec)
 		}
@@ -125,6 +133,20 @@ func (s sums) list() []state.Usage {
 	slices.SortFunc(usage, func(a, b state.Usage) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
 	})
+	return usage
+}
+
+// totals are those of which the store keeps totals.
+func (s sums) totals() []state.Usage {
+	return slices.DeleteFunc(s.list(), func(u state.Usage) bool { return u.Kind == state.OfPair })
+}
+
+// series are those of which the store keeps series: all, without latencies.
+func (s sums) series() []state.Usage {
+	usage := s.list()
+	for i := range usage {
+		usage[i].Latency = [state.LatencyBuckets]int64{}
+	}
 	return usage
 }
 

@@ -79,7 +79,7 @@ func TestRecord(t *testing.T) {
 			}
 			got := sums{}
 			got.add(&tt.rec, tt.rec.Model)
-			for _, u := range got.list() {
+			for _, u := range got.totals() {
 				id := string(u.Kind) + " " + u.ID
 				if brief(u.Counts) != want[id] {
 					t.Errorf("%s: %s, want %q", id, brief(u.Counts), want[id])

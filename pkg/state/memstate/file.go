@@ -30,6 +30,7 @@ var (
 	limitsBucket  = []byte("limits")
 	restsBucket   = []byte("rests")
 	usageBucket   = []byte("usage")
+	requestBucket = []byte("requests")
 	versionKey    = []byte("format")
 	sinceKey      = []byte("since")
 )
@@ -125,16 +126,23 @@ func put(b *bbolt.Bucket, key []byte, value any) error {
 	return b.Put(key, text)
 }
 
-// load reads everything, and makes the buckets of a new file.
+// load reads all but the history, and makes the buckets that are missing: all of a new file, some of an older version's.
 func (f *file) load(s *Store) error {
 	return f.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{metaBucket, cursorsBucket, limitsBucket, restsBucket, usageBucket} {
+		names := [][]byte{metaBucket, cursorsBucket, limitsBucket, restsBucket, usageBucket, requestBucket}
+		for _, step := range state.Steps {
+			names = append(names, stepBucket(step))
+		}
+		for _, name := range names {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
 		if err := loadMeta(tx.Bucket(metaBucket), s); err != nil {
 			return err
+		}
+		if last, _ := tx.Bucket(requestBucket).Cursor().Last(); last != nil {
+			s.requests.last = positionOf(last)
 		}
 		return errors.Join(
 			loadCatalog(tx, &s.catalog),

@@ -16,6 +16,9 @@ type changes struct {
 	limits  map[string]*limitRecord // nil: gone
 	rests   map[state.Subject]*state.Rest
 	usage   map[usageName]*state.Usage
+
+	series   map[stepAt]map[seriesName]point
+	requests []kept
 }
 
 // flush writes what changed in one transaction. With final set quotas are written as used, not as marked ahead.
@@ -24,24 +27,27 @@ func (s *Store) flush(final bool) error {
 		return nil
 	}
 	c := s.collect(final)
-	if len(c.cursors)+len(c.limits)+len(c.rests)+len(c.usage) == 0 {
+	if len(c.cursors)+len(c.limits)+len(c.rests)+len(c.usage)+len(c.series)+len(c.requests) == 0 {
 		return nil
 	}
 	err := s.file.db.Update(func(tx *bbolt.Tx) error {
 		if !final {
 			c.keepMarks(tx.Bucket(limitsBucket), s.now())
 		}
-		return c.write(tx)
+		return errors.Join(c.write(tx), c.writeHistory(tx), s.prune(tx))
 	})
 	if err != nil {
 		s.remark(c)
+		return err
 	}
-	return err
+	s.requests.written(c.requests)
+	return nil
 }
 
 // collect copies what changed and forgets that it did.
 func (s *Store) collect(final bool) changes {
-	c := changes{map[string]int64{}, map[string]*limitRecord{}, map[state.Subject]*state.Rest{}, map[usageName]*state.Usage{}}
+	c := changes{cursors: map[string]int64{}, limits: map[string]*limitRecord{}, rests: map[state.Subject]*state.Rest{},
+		usage: map[usageName]*state.Usage{}, series: s.series.collect(), requests: s.requests.all()}
 	s.cursors.mu.Lock()
 	for pool := range s.cursors.dirty {
 		c.cursors[pool] = s.cursors.at[pool]
@@ -107,6 +113,7 @@ func (s *Store) remark(c changes) {
 		s.usage.dirty[name] = true
 	}
 	s.usage.mu.Unlock()
+	s.series.remark(c.series)
 }
 
 // keepMarks takes over what Spend has written since the changes were collected: a mark never goes back, and a subject that

@@ -30,6 +30,11 @@ type Store struct {
 	seen    seen
 	usage   usage
 	catalog catalog
+	series  series
+
+	requests requests
+
+	mostScanned, mostRemembered int // bounds of the remembered requests, lower in tests
 
 	failing bool // the last flush failed; only the flusher uses it
 
@@ -50,7 +55,8 @@ func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = no
 // WithLog says where a file that cannot be written is told of.
 func WithLog(log *slog.Logger) Option { return func(s *Store) { s.log = log } }
 
-// New is a Store that forgets everything at the end.
+// New is a Store that forgets everything at the end. It remembers fewer requests and points than one with a file; see
+// mostRecent and mostInMemory.
 func New(opts ...Option) *Store {
 	s := &Store{now: time.Now, log: slog.New(slog.DiscardHandler), end: make(chan struct{}), done: make(chan struct{})}
 	for _, o := range opts {
@@ -64,6 +70,9 @@ func New(opts ...Option) *Store {
 	s.usage.all = map[usageName]*state.Counts{}
 	s.usage.since = s.now()
 	s.catalog = newCatalog()
+	s.series = series{steps: map[stepAt]points{}, dirty: map[stepAt]map[seriesName]bool{},
+		mostSeries: state.MostSeries, mostPoints: mostInMemory}
+	s.mostScanned, s.mostRemembered = state.MostScanned, state.MostRequests
 	return s
 }
 
@@ -91,6 +100,7 @@ func (s *Store) flusher() {
 		select {
 		case <-tick.C:
 			s.tell(s.flush(false))
+			s.series.settle(s.now())
 			s.limits.prune(s.now())
 			s.seen.prune(s.now())
 		case <-s.end:

@@ -50,6 +50,13 @@ func TestSuite(t *testing.T) {
 	})
 }
 
+func TestBounds(t *testing.T) {
+	for name, s := range map[string]*Store{"memory": New(), "file": opened(t, t.TempDir())} {
+		s.series.mostSeries, s.mostScanned = 20, 57
+		t.Run(name, func(t *testing.T) { statetest.Bounded(t, s, s.series.mostSeries, s.mostScanned) })
+	}
+}
+
 var day = state.Charge{Limit: "requests/day", Cost: 1, Quota: state.Quota{Limit: 10_000, Period: proxy.Day}}
 
 // After a clean end everything is as it was.
@@ -63,7 +70,7 @@ func TestReopen(t *testing.T) {
 	s.Rest(t.Context(), state.Rest{Subject: who, Reason: proxy.Cooling, Until: time.Now().Add(time.Hour), Repeat: 2})
 	s.Rest(t.Context(), state.Rest{Subject: state.Subject{Scope: proxy.ByKey, ID: "k"}, Until: time.Now().Add(time.Hour)})
 	s.Wake(t.Context(), state.Subject{Scope: proxy.ByKey, ID: "k"})
-	s.Count(t.Context(), []state.Usage{{Kind: state.OfKey, ID: "k", Counts: state.Counts{Requests: 7}}})
+	s.Count(t.Context(), state.Batch{Totals: []state.Usage{{Kind: state.OfKey, ID: "k", Counts: state.Counts{Requests: 7}}}})
 	before, _ := s.Totals(t.Context())
 	for range 2 {
 		if err := s.Close(); err != nil {

@@ -2,6 +2,7 @@ package memstate
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -20,9 +21,27 @@ type usage struct {
 	dirty map[usageName]bool
 }
 
-// Count never fails.
-func (s *Store) Count(_ context.Context, more []state.Usage) error {
-	u := &s.usage
+// Count fails if a step that is not in memory cannot be read, or a request not be written down.
+func (s *Store) Count(_ context.Context, b state.Batch) error {
+	texts := make([][]byte, len(b.Requests))
+	for i, r := range b.Requests {
+		text, err := r.Pack()
+		if err != nil {
+			return fmt.Errorf("remembering a request: %w", err)
+		}
+		texts[i] = text
+	}
+	if len(b.Series) > 0 {
+		if err := s.addSeries(b.At, b.Series); err != nil {
+			return err
+		}
+	}
+	s.usage.add(b.Totals)
+	s.requests.add(texts, s.now())
+	return nil
+}
+
+func (u *usage) add(more []state.Usage) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.dirty == nil {
@@ -38,7 +57,6 @@ func (s *Store) Count(_ context.Context, more []state.Usage) error {
 		held.Plus(m.Counts)
 		u.dirty[name] = true
 	}
-	return nil
 }
 
 // Totals never fails.

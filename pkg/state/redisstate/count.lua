@@ -1,11 +1,106 @@
 #!lua
--- count: add one numbered batch of a replica to the usage totals. A batch that was taken in already adds nothing.
--- KEYS  usage (hash), number of the replica's last batch
--- ARGV  ms that the number is kept, number of the batch (from 1), then pairs of field and amount
-local last = tonumber(redis.call('GET', KEYS[2]) or '0')
-if tonumber(ARGV[2]) <= last then return 0 end
+-- count: add one numbered part of a replica's usage. A part that was taken in already adds nothing.
+-- KEYS  totals (hash), number of the replica's last part, requests (stream), then for minute, hour and day a hash of
+--       each kind of series
+-- ARGV  ms that the number is kept, number of the part (from 1), most series of a step, most requests, ms that a request
+--       is kept, ms that a minute, an hour, a day is kept; how many totals, series of each kind, and requests follow;
+--       then a field and an amount for each total, an id and "amount amount ..." for each series, a text for each request
+-- What is read before the first write fails on a key of another type.
+if tonumber(ARGV[2]) <= (tonumber(redis.call('GET', KEYS[2]) or '0') or 0) then return 0 end
+redis.call('HLEN', KEYS[1])
+redis.call('XLEN', KEYS[3])
+local kinds = (#KEYS - 3) / 3
+local room = {}
+for step = 1, 3 do
+  room[step] = tonumber(ARGV[3])
+  for kind = 1, kinds do room[step] = room[step] - redis.call('HLEN', KEYS[3 + (step - 1) * kinds + kind]) end
+end
+
+local counted = 9
+local at = counted + kinds + 2
+local function take()
+  at = at + 1
+  return ARGV[at - 1]
+end
+
+-- A field that is no number any more begins anew: a script that fails half way would be worse.
 local t = redis.call('TIME')
 redis.call('HSETNX', KEYS[1], 'since', t[1])
-for i = 3, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for _ = 1, tonumber(ARGV[counted]) do
+  local field, amount = take(), take()
+  local sum = redis.pcall('HINCRBY', KEYS[1], field, amount)
+  if type(sum) == 'table' then redis.call('HSET', KEYS[1], field, amount) end
+end
+
+-- numbers reads "3 2 1".
+local function numbers(text)
+  local list = {}
+  for n in string.gmatch(text, '%d+') do list[#list + 1] = tonumber(n) end
+  return list
+end
+-- plus adds b to a; either may be longer, if it is of a newer version.
+local function plus(a, b)
+  for i = 1, #b do a[i] = (a[i] or 0) + b[i] end
+  return a
+end
+local function text(list)
+  local words = {}
+  for i = 1, #list do words[i] = string.format('%.0f', list[i]) end
+  return table.concat(words, ' ')
+end
+
+-- add adds series to one hash. What is new and has no room is added up under 'other'; the total, whose id is empty, always
+-- has. Returns the room that is left.
+local function add(key, life, ids, amounts, room)
+  local old, new, rest = redis.call('HMGET', key, unpack(ids)), {}, nil
+  for i = 1, #ids do
+    if old[i] then
+      new[#new + 1] = ids[i]
+      new[#new + 1] = text(plus(numbers(old[i]), amounts[i]))
+    elseif room > 0 or ids[i] == 'other' or ids[i] == '' then
+      room = room - 1
+      new[#new + 1] = ids[i]
+      new[#new + 1] = text(amounts[i])
+    else
+      rest = plus(rest or {}, amounts[i])
+    end
+  end
+  if #new > 0 then redis.call('HSET', key, unpack(new)) end
+  if rest then
+    local before = redis.call('HGET', key, 'other')
+    if not before then room = room - 1 end
+    redis.call('HSET', key, 'other', text(plus(numbers(before or ''), rest)))
+  end
+  redis.call('PEXPIRE', key, life, 'NX')
+  return room
+end
+
+for kind = 1, kinds do
+  local ids, amounts, known = {}, {}, {}
+  for _ = 1, tonumber(ARGV[counted + kind]) do
+    local id, more = take(), numbers(take())
+    if known[id] then
+      plus(amounts[known[id]], more)
+    else
+      ids[#ids + 1] = id
+      amounts[#ids] = more
+      known[id] = #ids
+    end
+  end
+  for step = 1, 3 do
+    if #ids > 0 then
+      room[step] = add(KEYS[3 + (step - 1) * kinds + kind], ARGV[5 + step], ids, amounts, room[step])
+    end
+  end
+end
+
+local requests = tonumber(ARGV[counted + kinds + 1])
+for _ = 1, requests do redis.call('XADD', KEYS[3], '*', 'r', take()) end
+if requests > 0 then
+  local oldest = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) - tonumber(ARGV[5])
+  redis.call('XTRIM', KEYS[3], 'MAXLEN', '~', ARGV[4])
+  redis.call('XTRIM', KEYS[3], 'MINID', '~', string.format('%.0f', oldest))
+  redis.call('PEXPIRE', KEYS[3], ARGV[5])
+end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[1])
 return 1

@@ -1,6 +1,11 @@
 package redisstate
 
-import "openai-api-proxy/pkg/state"
+import (
+	"strconv"
+	"time"
+
+	"openai-api-proxy/pkg/state"
+)
 
 // keys knows every key name. Each script touches keys of one hash tag only, so that it runs in one slot of a Cluster.
 type keys struct{ prefix string }
@@ -32,6 +37,14 @@ func (k keys) usage() string { return k.prefix + ":{usage}" }
 
 // batch is the number of the last batch that was taken in from a replica: "oap:{usage}:batch:<epoch>".
 func (k keys) batch(epoch string) string { return k.prefix + ":{usage}:batch:" + epoch }
+
+// series is the hash of what one kind used in the step that holds a time, by id: "oap:{usage}:m:1767225600:client".
+func (k keys) series(step state.Step, at time.Time, kind state.Kind) string {
+	return k.prefix + ":{usage}:" + string(step[0]) + ":" + strconv.FormatInt(step.Start(at).Unix(), 10) + ":" + string(kind)
+}
+
+// requests is the stream of the latest requests: "oap:{usage}:requests".
+func (k keys) requests() string { return k.prefix + ":{usage}:requests" }
 
 // failures is the prefix of the counters of failed authentications, by address: "oap:failures:auth:1m0s:192.0.2.1/32".
 func (k keys) failures() string { return k.prefix + ":failures" }

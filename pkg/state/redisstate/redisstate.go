@@ -70,9 +70,11 @@ type Store struct {
 	replicas atomic.Int64
 	configs  atomic.Int64
 
+	mostSeries, mostScanned int // bounds, lower in tests
+
 	batch sync.Mutex // held while a batch is sent, so that they arrive in order; guards both below
-	sent  int64      // batches that Redis has taken in
-	doubt []any      // a batch that was sent and whose answer was lost
+	sent  int64      // parts of batches that Redis has taken in
+	owed  []part     // parts of a batch whose first was sent; the answer to owed[0] may have been lost
 }
 
 var _ state.Store = (*Store)(nil)
@@ -87,7 +89,8 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 		spend: redis.NewScript(spendSource), rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
 		release: redis.NewScript(releaseSource),
-		epoch:   rand.Text(), catalog: newCatalog(), fleet: redis.NewScript(fleetSource)}
+		epoch:   rand.Text(), catalog: newCatalog(), fleet: redis.NewScript(fleetSource),
+		mostSeries: state.MostSeries, mostScanned: state.MostScanned}
 	s.self.fingerprint = version
 	s.replicas.Store(1)
 	s.configs.Store(1)
@@ -96,9 +99,9 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 	return s, nil
 }
 
-// Close sends what is in doubt once more and gives up the connections.
+// Close sends what is owed once more and gives up the connections.
 func (s *Store) Close() error {
-	s.settleDoubt(context.Background())
+	s.settle(context.Background())
 	err := s.hot.Close()
 	if err2 := s.slow.Close(); err == nil {
 		err = err2

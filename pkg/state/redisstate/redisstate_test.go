@@ -37,6 +37,12 @@ func TestSuite(t *testing.T) {
 	statetest.Run(t, func(t *testing.T) state.Store { return opened(t, server.URL()) })
 }
 
+func TestBounds(t *testing.T) {
+	s := opened(t, redistest.Start(t).URL())
+	s.mostSeries, s.mostScanned = 20, 2*scanStride+7
+	statetest.Bounded(t, s, s.mostSeries, s.mostScanned)
+}
+
 var rate = state.Charge{Limit: "rpm", Cost: 1, Rate: state.Rate{Count: 1, Per: time.Minute, Burst: 5}}
 
 // Scripts that Redis has forgotten are loaded again by whoever needs them.
@@ -130,7 +136,7 @@ func TestOutOfMemory(t *testing.T) {
 func TestCountIsAddedOnce(t *testing.T) {
 	server := redistest.Start(t)
 	s := opened(t, server.URL())
-	one := []state.Usage{{Kind: state.OfKey, ID: "k", Counts: state.Counts{Requests: 1}}}
+	one := state.Batch{Totals: []state.Usage{{Kind: state.OfKey, ID: "k", Counts: state.Counts{Requests: 1}}}}
 	if err := s.Count(t.Context(), one); err != nil {
 		t.Fatal(err)
 	}

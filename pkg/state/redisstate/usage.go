@@ -2,87 +2,13 @@ package redisstate
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/sony/gobreaker/v2"
-
 	"openai-api-proxy/pkg/state"
 )
-
-// batchLife is how long the number of a replica's last batch is kept: longer than any batch is in doubt.
-const batchLife = 7 * 24 * time.Hour
-
-// Count runs count.lua with the next number of this replica. A batch whose answer was lost is this store's to deliver: it
-// is kept, and sent again under the same number before any other, so that it is added once. An error means that the batch
-// was not taken.
-func (s *Store) Count(ctx context.Context, usage []state.Usage) error {
-	if err := s.settleDoubt(ctx); err != nil {
-		return unavailable(err)
-	}
-	s.batch.Lock()
-	defer s.batch.Unlock()
-	args := []any{batchLife.Milliseconds(), s.sent + 1}
-	for _, u := range usage {
-		prefix := string(u.Kind) + "/" + u.ID + "/"
-		for _, f := range fields(&u.Counts) {
-			if *f.at != 0 {
-				args = append(args, prefix+f.name, *f.at)
-			}
-		}
-	}
-	err := s.sendLocked(ctx, args)
-	if err != nil && mayHaveRun(err) {
-		s.doubt = args
-		return nil
-	}
-	return unavailable(err)
-}
-
-// settleDoubt sends the batch that is in doubt, if there is one.
-func (s *Store) settleDoubt(ctx context.Context) error {
-	s.batch.Lock()
-	defer s.batch.Unlock()
-	if s.doubt == nil {
-		return nil
-	}
-	err := s.sendLocked(ctx, s.doubt)
-	if err == nil {
-		s.doubt = nil
-	}
-	return err
-}
-
-func (s *Store) sendLocked(ctx context.Context, args []any) error {
-	ctx, cancel := within(ctx, slowTimeout)
-	defer cancel()
-	err := s.count.Run(ctx, s.slow, []string{s.keys.usage(), s.keys.batch(s.epoch)}, args...).Err()
-	if err == nil {
-		s.sent++
-	}
-	return err
-}
-
-// mayHaveRun reports whether a command that failed may still have been carried out: not when it was never sent, nor when
-// Redis refused it.
-func mayHaveRun(err error) bool {
-	var refused redis.Error
-	var dial *net.OpError
-	switch {
-	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests), errors.As(err, &refused),
-		errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrClosed):
-		return false
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return false
-	default:
-		return true
-	}
-}
 
 // Totals reads the whole hash.
 func (s *Store) Totals(ctx context.Context) (state.Totals, error) {
@@ -109,10 +35,8 @@ func (s *Store) Totals(ctx context.Context) (state.Totals, error) {
 			u = &state.Usage{Kind: state.Kind(kind), ID: id}
 			byName[kind+"/"+id] = u
 		}
-		for _, f := range fields(&u.Counts) {
-			if f.name == name {
-				*f.at = n
-			}
+		if at := amountOf(&u.Counts, name); at != nil {
+			*at = n
 		}
 	}
 	for _, u := range byName {
@@ -130,17 +54,23 @@ func split(field string) (kind, id, name string, ok bool) {
 	return field[:first], field[first+1 : last], field[last+1:], true
 }
 
-type countField struct {
-	name string
-	at   *int64
+// amountOf is the amount or latency of that name; nil when there is none.
+func amountOf(c *state.Counts, name string) *int64 {
+	for _, a := range c.Amounts() {
+		if a.Name == name {
+			return a.At
+		}
+	}
+	if i := slices.Index(latencyNames[:], name); i >= 0 {
+		return &c.Latency[i]
+	}
+	return nil
 }
 
-// fields names every amount of the counts.
-func fields(c *state.Counts) []countField {
-	all := []countField{{"requests", &c.Requests}, {"successes", &c.Successes}, {"failures", &c.Failures}, {"input", &c.Input},
-		{"cached", &c.Cached}, {"output", &c.Output}, {"reasoning", &c.Reasoning}}
-	for i := range c.Latency {
-		all = append(all, countField{fmt.Sprintf("l%d", i), &c.Latency[i]})
+// latencyNames are those of the latency buckets in the hash of the totals.
+var latencyNames = func() (names [state.LatencyBuckets]string) {
+	for i := range names {
+		names[i] = "l" + strconv.Itoa(i)
 	}
-	return all
-}
+	return names
+}()

@@ -41,6 +41,9 @@ func Run(t *testing.T, open func(t *testing.T) state.Store) {
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
+	for name, test := range historyTests {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
 }
 
 // fresh is a name that no other test uses: all of them may share one store.
@@ -406,7 +409,7 @@ func usage(t *testing.T, s state.Store) {
 	one.Observe(3 * time.Millisecond)
 	one.Observe(2 * time.Hour)
 	for range 4 {
-		if err := s.Count(t.Context(), []state.Usage{{Kind: state.OfClient, ID: id, Counts: one}, {Kind: state.OfModel, ID: id, Counts: one}}); err != nil {
+		if err := s.Count(t.Context(), state.Batch{Totals: []state.Usage{{Kind: state.OfClient, ID: id, Counts: one}, {Kind: state.OfModel, ID: id, Counts: one}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -435,7 +438,7 @@ func usage(t *testing.T, s state.Store) {
 func usageOfMany(t *testing.T, s state.Store) {
 	id := fresh("key")
 	crowd(t, 16, 20, func() {
-		if err := s.Count(t.Context(), []state.Usage{{Kind: state.OfKey, ID: id, Counts: state.Counts{Requests: 1}}}); err != nil {
+		if err := s.Count(t.Context(), state.Batch{Totals: []state.Usage{{Kind: state.OfKey, ID: id, Counts: state.Counts{Requests: 1}}}}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -457,6 +460,7 @@ func cancelled(t *testing.T, s state.Store) {
 		s.Advance(ctx, fresh("pool"), 1)
 		s.Spend(ctx, fresh("c:"), []state.Charge{perMinute(1, 1, 1)})
 		s.Claim(ctx, state.Subject{Scope: proxy.ByKey, ID: fresh("key")}, time.Minute)
+		askHistory(ctx, s)
 	}()
 	select {
 	case <-done:

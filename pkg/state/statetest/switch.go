@@ -93,11 +93,11 @@ func (s *Switchable) Release(ctx context.Context, subject state.Subject) error {
 }
 
 // Count is state.Store's.
-func (s *Switchable) Count(ctx context.Context, usage []state.Usage) error {
+func (s *Switchable) Count(ctx context.Context, b state.Batch) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	return s.Store.Count(ctx, usage)
+	return s.Store.Count(ctx, b)
 }
 
 // Totals is state.Store's.
@@ -106,4 +106,20 @@ func (s *Switchable) Totals(ctx context.Context) (state.Totals, error) {
 		return state.Totals{}, err
 	}
 	return s.Store.Totals(ctx)
+}
+
+// Series is state.Store's.
+func (s *Switchable) Series(ctx context.Context, q state.SeriesQuery) ([]state.Point, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	return s.Store.Series(ctx, q)
+}
+
+// Requests is state.Store's.
+func (s *Switchable) Requests(ctx context.Context, q state.RequestQuery) (state.Page, error) {
+	if err := s.check(); err != nil {
+		return state.Page{}, err
+	}
+	return s.Store.Requests(ctx, q)
 }

@@ -1,0 +1,119 @@
+package redisstate
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"openai-api-proxy/pkg/state"
+)
+
+// part is a batch, or a piece of one that count.lua adds without holding up Redis: the keys and arguments of one run.
+type part struct {
+	keys []string
+	args []any
+}
+
+const (
+	// numberArg is where the number of a part goes.
+	numberArg = 1
+	// mostWeight bounds a part. An amount of a total weighs 1, a series and a request more, as they take longer.
+	mostWeight    = 2000
+	seriesWeight  = 8
+	requestWeight = 2
+	// heavyBytes of a request weigh 1 more.
+	heavyBytes = 256
+)
+
+// splitting is a batch on its way to parts.
+type splitting struct {
+	s     *Store
+	at    time.Time
+	parts []part
+
+	// the part that is being filled
+	weight   int
+	totals   []any
+	series   [len(state.Kinds)][]any
+	requests []any
+}
+
+// split makes the parts of a batch. An error is a request that cannot be written.
+func (s *Store) split(b state.Batch) ([]part, error) {
+	p := &splitting{s: s, at: b.At}
+	for _, u := range b.Totals {
+		p.total(&u)
+	}
+	for kind, name := range state.Kinds { // the total first, which every step has
+		for _, u := range b.Series {
+			if u.Kind == name {
+				p.add(seriesWeight)
+				p.series[kind] = append(p.series[kind], u.ID, u.Pack())
+			}
+		}
+	}
+	for _, r := range b.Requests {
+		text, err := r.Pack()
+		if err != nil {
+			return nil, fmt.Errorf("remembering a request: %w", err)
+		}
+		p.add(requestWeight + len(text)/heavyBytes)
+		p.requests = append(p.requests, text)
+	}
+	p.end()
+	return p.parts, nil
+}
+
+func (p *splitting) total(u *state.Usage) {
+	prefix := string(u.Kind) + "/" + u.ID + "/"
+	for _, a := range u.Amounts() {
+		if *a.At != 0 {
+			p.add(1)
+			p.totals = append(p.totals, prefix+a.Name, *a.At)
+		}
+	}
+	for i, n := range u.Latency {
+		if n != 0 {
+			p.add(1)
+			p.totals = append(p.totals, prefix+latencyNames[i], n)
+		}
+	}
+}
+
+// add makes room for what weighs so much.
+func (p *splitting) add(weight int) {
+	if p.weight > 0 && p.weight+weight > mostWeight {
+		p.end()
+	}
+	p.weight += weight
+}
+
+// end makes a part of what has come together.
+func (p *splitting) end() {
+	if p.weight == 0 {
+		return
+	}
+	args := []any{batchLife.Milliseconds(), 0, p.s.mostSeries, state.MostRequests, state.RequestsKept.Milliseconds()}
+	for _, step := range state.Steps {
+		args = append(args, (step.Kept() + step.Length()).Milliseconds())
+	}
+	args = append(args, len(p.totals)/2)
+	for _, series := range p.series {
+		args = append(args, len(series)/2)
+	}
+	args = append(args, len(p.requests))
+	args = slices.Concat(args, p.totals, slices.Concat(p.series[:]...), p.requests)
+	p.parts = append(p.parts, part{p.s.countKeys(p.at), args})
+	p.weight, p.totals, p.series, p.requests = 0, nil, [len(state.Kinds)][]any{}, nil
+}
+
+// countKeys are the keys of count.lua for a batch of that time.
+func (s *Store) countKeys(at time.Time) []string {
+	names := []string{s.keys.usage(), s.keys.batch(s.epoch), s.keys.requests()}
+	for _, step := range state.Steps {
+		for _, kind := range state.Kinds {
+			names = append(names, s.keys.series(step, at, kind))
+		}
+	}
+	return names
+}
