@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -63,40 +65,65 @@ type keyStats struct {
 	summary
 }
 
-func (o Options) stats(c *gin.Context) {
-	totals, err := o.Usage.Totals(c.Request.Context())
-	if err != nil {
-		o.Fail(c, err)
-		return
+// mostTop bounds how many of a kind can be asked for.
+const mostTop = 10_000
+
+func (a *API) stats(c *gin.Context) error {
+	q := queryOf(c)
+	top := int(q.number("top", 0, 1, mostTop))
+	if err := q.end(); err != nil {
+		return err
 	}
-	a := statsAnswer{Since: totals.Since, Clients: []namedStats{}, Models: []namedStats{}, Totals: summarize(state.Counts{})}
-	byKey := map[string]state.Counts{}
-	for _, u := range totals.Usage {
-		switch u.Kind {
+	totals, err := a.Usage.Totals(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	body := statsAnswer{Since: totals.Since, Clients: []namedStats{}, Models: []namedStats{}, Totals: summarize(&state.Counts{})}
+	byKey := make(map[string]*state.Counts, len(totals.Usage))
+	for i := range totals.Usage {
+		switch u := &totals.Usage[i]; u.Kind {
 		case state.OfAll:
-			a.Totals = summarize(u.Counts)
+			body.Totals = summarize(&u.Counts)
 		case state.OfClient:
-			a.Clients = append(a.Clients, namedStats{u.ID, summarize(u.Counts)})
+			body.Clients = append(body.Clients, namedStats{u.ID, summarize(&u.Counts)})
 		case state.OfModel:
-			a.Models = append(a.Models, namedStats{u.ID, summarize(u.Counts)})
+			body.Models = append(body.Models, namedStats{u.ID, summarize(&u.Counts)})
 		case state.OfKey:
-			byKey[u.ID] = u.Counts
+			byKey[u.ID] = &u.Counts
 		}
 	}
-	a.Keys = keyed(o.Keys.States(), byKey)
-	c.JSON(http.StatusOK, a)
+	body.Clients, body.Models = most(body.Clients, top, namedStats.requests), most(body.Models, top, namedStats.requests)
+	body.Keys = keyed(most(a.Keys.States(), top, func(s balancer.KeyState) int64 {
+		if n := byKey[s.Key.ID]; n != nil {
+			return n.Requests
+		}
+		return 0
+	}), byKey)
+	return answer(c, http.StatusOK, body)
+}
+
+func (s namedStats) requests() int64 { return s.Requests }
+
+// most is the top of them, those with the most first; 0: all, as they are.
+func most[T any](all []T, top int, of func(T) int64) []T {
+	if top == 0 {
+		return all
+	}
+	slices.SortStableFunc(all, func(a, b T) int { return cmp.Compare(of(b), of(a)) })
+	return all[:min(top, len(all))]
 }
 
 // keyed joins what the keys used with how they are. Keys that are configured no more are left out.
-func keyed(states []balancer.KeyState, counts map[string]state.Counts) []keyStats {
+func keyed(states []balancer.KeyState, counts map[string]*state.Counts) []keyStats {
 	keys := make([]keyStats, 0, len(states))
-	for _, s := range states {
-		k := keyStats{ID: s.Key.ID, State: s.State, Until: instant(s.Until), InFlight: s.InFlight,
-			summary: summarize(counts[s.Key.ID])}
-		if s.QuotaLimit > 0 {
-			k.Quota = &quota{Limit: s.QuotaLimit, Used: s.QuotaUsed, Left: max(s.QuotaLimit-s.QuotaUsed, 0),
-				ResetsAt: instant(s.QuotaResets)}
+	for i := range states {
+		s := &states[i]
+		n := counts[s.Key.ID]
+		if n == nil {
+			n = new(state.Counts)
 		}
+		k := keyStats{ID: s.Key.ID, State: s.State, Until: instant(s.Until), InFlight: s.InFlight, summary: summarize(n)}
+		k.Quota = balanceOf(s)
 		keys = append(keys, k)
 	}
 	return keys
@@ -109,14 +136,10 @@ func instant(t time.Time) *time.Time {
 	return &t
 }
 
-func summarize(n state.Counts) summary {
-	s := summary{Requests: n.Requests, Successes: n.Successes, Failures: n.Failures, SuccessRate: 1,
+func summarize(n *state.Counts) summary {
+	return summary{Requests: n.Requests, Successes: n.Successes, Failures: n.Failures, SuccessRate: rate(n),
 		LatencyMs: latency{P50: ms(n.Percentile(.5)), P95: ms(n.Percentile(.95)), P99: ms(n.Percentile(.99))},
 		Tokens:    tokens{n.Input, n.Cached, n.Output, n.Reasoning}}
-	if done := n.Successes + n.Failures; done > 0 {
-		s.SuccessRate = float64(n.Successes) / float64(done)
-	}
-	return s
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

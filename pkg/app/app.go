@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/ulule/limiter/v3"
 
-	"openai-api-proxy/pkg/admin"
 	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/auth"
 	"openai-api-proxy/pkg/balancer"
@@ -132,13 +131,12 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 		return nil, err
 	}
 
-	console := admin.Options{Gate: a.operators, Usage: meter, Keys: a.keys, Metrics: metrics,
-		OpenMetrics: cfg.AdminAddr != "" && cfg.MetricsToken.IsZero(), ClientAddr: a.edge.ClientAddr, Fail: edge.Fail}
+	console := a.console(meter, failures, metrics)
 	if cfg.AdminAddr == "" {
-		admin.Mount(a.edge.Engine(), console)
+		console.Mount(a.edge.Engine())
 	} else {
 		engine := a.edge.NewEngine()
-		admin.Mount(engine, console)
+		console.Mount(engine)
 		if a.private, err = a.listen("operators", cfg.AdminAddr, engine); err != nil {
 			return nil, err
 		}
@@ -146,6 +144,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	if a.public, err = a.listen("callers", cfg.Listen, a.edge.Engine()); err != nil {
 		return nil, err
 	}
+	a.onStop("streams of events", console.Close) // before the listeners wait for what they serve
 	if err = a.join(ctx, metrics); err != nil {
 		return nil, err
 	}

@@ -87,9 +87,8 @@ func (c *Catalog) Notes(ctx context.Context, after string, limit int) ([]state.N
 	return notes, next, nil
 }
 
-func notFound(kind, id string) error {
-	return proxy.Faultf(proxy.NotFound, "there is no %s %.64q", kind, id)
-}
+// notFound does not repeat the id: it may be a secret that was pasted in its place.
+func notFound(kind string) error { return proxy.Faultf(proxy.NotFound, "there is no such %s", kind) }
 
 // invalid turns the mistakes of a reader into a fault: they repeat nothing that was sent.
 func invalid(err error) error {

@@ -68,7 +68,7 @@ func (c *Catalog) AddClient(ctx context.Context, who Actor, spec json.RawMessage
 func (c *Catalog) runtimeClient(id string) (*clientRecord, int64, error) {
 	held, found := c.Current().Client(id)
 	if !found {
-		return nil, 0, notFound("client", id)
+		return nil, 0, notFound("client")
 	}
 	if held.Source != config.SourceRuntime {
 		return nil, 0, proxy.Faultf(proxy.Conflict, "the client %s is configured in the %s; disable it here, or change it there", id, held.Source)
@@ -77,7 +77,7 @@ func (c *Catalog) runtimeClient(id string) (*clientRecord, int64, error) {
 	e := c.items[name{state.ClientItem, id}]
 	c.mu.Unlock()
 	if e == nil || e.client == nil {
-		return nil, 0, notFound("client", id)
+		return nil, 0, notFound("client")
 	}
 	return e.client, held.Revision, nil
 }

@@ -108,7 +108,7 @@ func (c *Catalog) PatchKey(ctx context.Context, who Actor, id string, patch json
 	now := c.Current()
 	held, found := now.Key(id)
 	if !found {
-		return notFound("key", id)
+		return notFound("key")
 	}
 	if held.Source != config.SourceRuntime {
 		return c.override(ctx, who, state.KeyItem, id, held.Source, c.configured(id), patch)
@@ -117,7 +117,7 @@ func (c *Catalog) PatchKey(ctx context.Context, who Actor, id string, patch json
 	e := c.items[name{state.KeyItem, id}]
 	c.mu.Unlock()
 	if e == nil || e.key == nil {
-		return notFound("key", id)
+		return notFound("key")
 	}
 	members, err := object(patch)
 	if err != nil {
@@ -156,7 +156,7 @@ func (c *Catalog) configured(id string) bool {
 }
 
 // DeleteKeys deletes keys, all or none: requests that are under way with them end as they would have. Errors are
-// *proxy.Fault; NotFound and Conflict name the key.
+// *proxy.Fault; Conflict names the key.
 func (c *Catalog) DeleteKeys(ctx context.Context, who Actor, ids []string, revision int64) error {
 	now := c.Current()
 	var changes []state.Change
@@ -164,7 +164,7 @@ func (c *Catalog) DeleteKeys(ctx context.Context, who Actor, ids []string, revis
 		held, found := now.Key(id)
 		switch {
 		case !found:
-			return notFound("key", id)
+			return notFound("key")
 		case held.Source != config.SourceRuntime:
 			return proxy.Faultf(proxy.Conflict, "the key %s is configured in the %s; disable it here, or remove it there", id, held.Source)
 		}

@@ -1,0 +1,137 @@
+package admin
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"openai-api-proxy/pkg/catalog"
+)
+
+// clientAnswer is a client as operators see it: the fields of the file, where it comes from, and what it did.
+type clientAnswer struct {
+	ID      string         `json:"id"`
+	RPM     int64          `json:"rpm"`
+	Burst   int64          `json:"burst"`
+	Models  []string       `json:"models"`
+	IPs     []netip.Prefix `json:"ips"`
+	Pool    string         `json:"pool"`
+	Enabled bool           `json:"enabled"`
+	Expires *time.Time     `json:"expires"`
+	Tokens  []tokenAnswer  `json:"tokens"`
+
+	Source     string        `json:"source"`
+	Revision   int64         `json:"revision"`
+	Overridden bool          `json:"overridden"`
+	Created    *time.Time    `json:"created"`
+	Updated    *time.Time    `json:"updated"`
+	Usage      *usageSummary `json:"usage"`
+
+	Token string `json:"token,omitempty"` // only in the answer of the request that made it
+}
+
+type tokenAnswer struct {
+	Masked string     `json:"masked"`
+	Until  *time.Time `json:"until"`
+}
+
+// clientFilter says which clients are wanted; what is empty lets all through.
+type clientFilter struct {
+	sources                   []string
+	enabled, model, pool, has string
+}
+
+func readClientFilter(q *query) clientFilter {
+	return clientFilter{sources: q.words("source", sources...), enabled: q.word("enabled", "true", "false"), model: q.text("model"),
+		pool: q.text("pool"), has: strings.ToLower(q.text("q"))}
+}
+
+func (f *clientFilter) match(c *catalog.Client) bool {
+	return (f.sources == nil || slices.Contains(f.sources, c.Source)) &&
+		(f.enabled == "" || c.Enabled == (f.enabled == "true")) &&
+		(f.model == "" || c.Models.Match(f.model)) &&
+		(f.pool == "" || f.pool == c.Pool) &&
+		(f.has == "" || has(c.ID, f.has) ||
+			slices.ContainsFunc(c.Tokens, func(t catalog.Token) bool { return has(t.Masked, f.has) }))
+}
+
+// clientOrders are what clients can be sorted by.
+var clientOrders = []string{"id", "rpm", "requests", "failures", "created"}
+
+// clientPlace says where a client stands in an order.
+func clientPlace(order string, u used) func(*catalog.Client) place {
+	return func(c *catalog.Client) place {
+		at := place{ID: c.ID}
+		switch order {
+		case "rpm":
+			at.Number = c.RPM
+		case "created":
+			at.Number = c.Created.Unix()
+		case "requests":
+			at.Number, _ = u.amounts(u.clients, c.ID)
+		case "failures":
+			_, at.Number = u.amounts(u.clients, c.ID)
+		}
+		return at
+	}
+}
+
+func (a *API) listClients(c *gin.Context) error {
+	q := queryOf(c)
+	wanted := readClientFilter(q)
+	p := q.paging(clientOrders...)
+	if err := q.end(); err != nil {
+		return err
+	}
+	var rows []catalog.Client
+	for _, client := range a.Catalog.Current().Clients {
+		if wanted.match(&client) {
+			rows = append(rows, client)
+		}
+	}
+	used := a.used.get(c.Request.Context())
+	page, next := cut(rows, p, clientPlace(p.sort, used))
+	body := list[clientAnswer]{Data: make([]clientAnswer, 0, len(page)), Total: len(rows), Next: next}
+	for _, client := range page {
+		body.Data = append(body.Data, clientOf(client, used))
+	}
+	return answer(c, http.StatusOK, body)
+}
+
+func (a *API) getClient(c *gin.Context) error {
+	if err := noQuery(c); err != nil {
+		return err
+	}
+	return a.oneClient(c, http.StatusOK, c.Param("id"), "")
+}
+
+// oneClient answers with a client as it is now, and with its token when it was made just now.
+func (a *API) oneClient(c *gin.Context, status int, id, token string) error {
+	client, found := a.Catalog.Current().Client(id)
+	if !found {
+		return noSuch("client")
+	}
+	tag(c, client.Revision)
+	body := clientOf(&client, a.used.get(c.Request.Context()))
+	body.Token = token
+	return answer(c, status, body)
+}
+
+// clientOf shows a client.
+func clientOf(c *catalog.Client, u used) clientAnswer {
+	a := clientAnswer{ID: c.ID, RPM: c.RPM, Burst: c.Burst, Models: texts(c.Models), IPs: c.IPs, Pool: c.Pool, Enabled: c.Enabled,
+		Expires: instant(c.Expires), Tokens: make([]tokenAnswer, 0, len(c.Tokens)),
+		Source: c.Source, Revision: c.Revision, Overridden: c.Overridden, Created: instant(c.Created), Updated: instant(c.Updated),
+		Usage: u.of(u.clients, c.ID)}
+	if a.IPs == nil {
+		a.IPs = []netip.Prefix{}
+	}
+	for _, t := range c.Tokens {
+		a.Tokens = append(a.Tokens, tokenAnswer{t.Masked, instant(t.Until)})
+	}
+	return a
+}
