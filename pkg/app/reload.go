@@ -99,9 +99,8 @@ func (a *App) reloadLocked(why string) error {
 		return nil
 	}
 	r := &a.reloads
-	r.seen = a.filesSeen()
 	before := a.catalog.Current().Base
-	cfg, err := a.Load()
+	cfg, err := a.loadSettledLocked()
 	if err == nil {
 		err = a.catalog.Rebase(cfg)
 	}
@@ -119,7 +118,7 @@ func (a *App) reloadLocked(why string) error {
 	r.counted.WithLabelValues("ok").Inc()
 	r.last.Store(&reloaded{at: time.Now(), order: r.last.Load().order})
 	a.operators.Set(a.operatorToken(cfg), cfg.MetricsToken)
-	if fixed := cfg.Fixed(a.cfg); len(fixed) > 0 {
+	if fixed := cfg.Pending(a.cfg); len(fixed) > 0 {
 		a.log.Warn("these settings take effect after a restart", "settings", strings.Join(fixed, " "))
 	}
 	if cfg.Fingerprint() != before.Fingerprint() {
@@ -127,6 +126,19 @@ func (a *App) reloadLocked(why string) error {
 		a.log.Info("configuration in force", "because", why, "version", cfg.Fingerprint(), "keys", len(cfg.Keys), "clients", len(cfg.Clients))
 	}
 	return nil
+}
+
+// loadSettledLocked reads the configuration, again when a file changed meanwhile: half of a file may be a configuration too.
+func (a *App) loadSettledLocked() (cfg *config.Config, err error) {
+	const tries = 5
+	for range tries {
+		a.reloads.seen = a.filesSeen()
+		if cfg, err = a.Load(); a.filesSeen() == a.reloads.seen {
+			return cfg, err
+		}
+	}
+	a.reloads.seen = "" // the watch looks again
+	return nil, errors.New("the files change while they are read")
 }
 
 // operatorToken is the admin token of a configuration: its own, or the one that was made at the start.

@@ -59,6 +59,15 @@ func write(t testing.TB, path, text string) {
 	}
 }
 
+// replace writes a file so that nobody ever sees half of it.
+func replace(t testing.TB, path, text string) {
+	t.Helper()
+	write(t, path+".next", text)
+	if err := os.Rename(path+".next", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func tokenOf(name string) string { return "sk-test-token-of-" + name + "-000000001" }
 
 // fileFor has one client and one key of the same name.
@@ -203,7 +212,7 @@ func TestReloadsAreNeverMixed(t *testing.T) {
 	}
 	reloads := 0
 	for ctx.Err() == nil {
-		write(t, path, fmt.Sprintf(both, []string{"two", "one"}[reloads%2]))
+		replace(t, path, fmt.Sprintf(both, []string{"two", "one"}[reloads%2]))
 		if err := r.Reload("test"); err != nil {
 			t.Error(err)
 		}
@@ -270,10 +279,15 @@ func TestMutatedFiles(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	const files = 2000
-	taken := 0
+	taken, seen := 0, map[string]bool{}
 	for range files {
 		before := r.health(t).Config.Version
-		write(t, path, string(mutated(random, good)))
+		text := string(mutated(random, good))
+		for seen[text] { // the watch must not find a file that it has seen before
+			text = string(mutated(random, good))
+		}
+		seen[text] = true
+		replace(t, path, text)
 		err := r.Reload("test")
 		after := r.health(t).Config
 		if err == nil {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"openai-api-proxy/pkg/admin"
+	"openai-api-proxy/pkg/config"
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 )
@@ -36,6 +38,26 @@ func (a *App) describe() state.Replica {
 		r.Config.Error, r.Config.ErrorSince = last.err.Error(), &last.since
 	}
 	return r
+}
+
+// degradedSince is since when the shared state has not answered; zero: it does.
+func (a *App) degradedSince() time.Time {
+	if a.fleet == nil {
+		return time.Time{}
+	}
+	return a.fleet.DegradedSince()
+}
+
+// fixed lists what needs a restart.
+func (a *App) fixed() (all []admin.Fixed) {
+	for _, s := range a.cfg.Fixed() {
+		source := config.SourceEnvironment
+		if s.Default {
+			source = "default"
+		}
+		all = append(all, admin.Fixed{Name: s.Name, Value: s.Value, Source: source})
+	}
+	return all
 }
 
 // Replicas lists the instances that live, this one as it is now.

@@ -16,7 +16,10 @@ func remembered(rec *proxy.Record, replica string) state.Request {
 		ClientIP: rec.ClientIP, Key: rec.Key, Model: short(rec.Model, longestName), Stream: rec.Stream, Status: rec.Status,
 		Outcome: ofRequest(rec).String(), Fault: string(rec.Fault), Cause: short(rec.Cause, longestText), Usage: rec.Usage,
 		FirstByte: rec.FirstByte, Total: rec.Total, BytesIn: rec.BytesIn, BytesOut: rec.BytesOut,
-		Upstream: short(rec.Upstream, longestText), Replica: replica}
+		Upstream: short(rec.Upstream, longestText), Replica: replica, Why: rec.Why}
+	if b := rec.Bodies; b != nil {
+		r.Bodies = &state.Bodies{Request: b.Request, Response: b.Response, Cut: b.Cut}
+	}
 	for _, a := range rec.Attempts {
 		r.Attempts = append(r.Attempts, state.Tried{Key: a.Key, Account: a.Account, Outcome: a.Outcome.String(), Status: a.Status, Took: a.Took})
 	}
