@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -94,8 +93,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	}
 	a.onStop("state", a.store.Close)
 
-	replica, _ := os.Hostname() // in a cluster the name of the pod; without one requests do not say who served them
-	meter := usage.New(a.store, usage.Options{Replica: replica, Log: log, Metrics: metrics})
+	meter := usage.New(a.store, usage.Options{Replica: a.replicaID(), Log: log, Metrics: metrics})
 	a.onStop("usage", meter.Close)
 
 	up := upstream.New(upstream.Options{IdleTimeout: cfg.StreamIdleTimeout, WriteTimeout: writeTimeout,
