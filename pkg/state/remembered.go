@@ -27,6 +27,7 @@ type remembered struct {
 	Attempts  []rememberedTry `json:"n,omitempty"`
 	Tokens    []int64         `json:"u,omitempty"` // input, cached, output, reasoning
 	Basis     openai.Basis    `json:"b,omitempty"` // left out: exact, if there are tokens
+	Cost      *int64          `json:"v,omitempty"` // left out: not known
 	FirstByte int64           `json:"p,omitempty"`
 	Total     int64           `json:"d,omitempty"`
 	BytesIn   int64           `json:"y,omitempty"`
@@ -62,6 +63,9 @@ func (r *Request) Pack() ([]byte, error) {
 	if u := r.Usage; u.Input|u.Cached|u.Output|u.Reasoning != 0 {
 		m.Tokens, m.Basis = []int64{u.Input, u.Cached, u.Output, u.Reasoning}, besides(u.Basis, openai.Exact)
 	}
+	if r.Priced {
+		m.Cost = &r.Cost
+	}
 	for _, a := range r.Attempts {
 		m.Attempts = append(m.Attempts, rememberedTry{besides(a.Key, r.Key), besides(a.Account, a.Key),
 			besides(a.Outcome, usualTry), a.Status, a.Took.Microseconds()})
@@ -85,6 +89,9 @@ func UnpackRequest(text []byte) (Request, error) {
 		Upstream: m.Upstream, Replica: m.Replica, Why: m.Why, Bodies: m.Bodies}
 	if t := m.Tokens; len(t) == 4 {
 		r.Usage = openai.Usage{Input: t[0], Cached: t[1], Output: t[2], Reasoning: t[3], Basis: cmp.Or(m.Basis, openai.Exact)}
+	}
+	if m.Cost != nil {
+		r.Cost, r.Priced = *m.Cost, true
 	}
 	for _, a := range m.Attempts {
 		key := cmp.Or(a.Key, r.Key)

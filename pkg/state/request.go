@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	// MostRequests is about how many requests are remembered.
-	MostRequests = 1_000_000
+	// UsualRequests is about how many requests are remembered where nobody says otherwise.
+	UsualRequests = 1_000_000
+	// MostRequests is about how many may be, if somebody says so.
+	MostRequests = 10_000_000
 	// RequestsKept is how long they are remembered.
 	RequestsKept = 7 * 24 * time.Hour
 	// MostScanned bounds the remembered requests that one query looks at, whether they match or not.
@@ -37,6 +39,8 @@ type Request struct {
 	Cause     string        `json:"cause,omitempty"`
 	Attempts  []Tried       `json:"attempts,omitempty"`
 	Usage     openai.Usage  `json:"usage"`
+	Cost      int64         `json:"cost,omitempty"`   // nano-dollars; only if Priced
+	Priced    bool          `json:"priced,omitempty"` // the price of the model was known
 	FirstByte time.Duration `json:"firstByte,omitempty"` // ns
 	Total     time.Duration `json:"total"`               // ns
 	BytesIn   int64         `json:"bytesIn,omitempty"`

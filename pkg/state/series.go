@@ -9,8 +9,16 @@ import (
 // History is the part of a Store that remembers what happened when: series of usage, and the latest requests.
 type History interface {
 	// Count adds a batch: to the totals, to the series of the minute, hour and day that hold its time, and its requests to
-	// the latest ones. An error means that nothing of it was taken in. Without one it is the store's to deliver, once.
+	// the latest ones.
+	//
+	// Of a batch without a Source an error means that nothing of it was taken in; without one it is the store's to deliver,
+	// once. A batch with a Source is its sender's to deliver: the same batch is sent again, under its number and before any
+	// other of its source, until there is no error, by the next process if need be. It is added once.
 	Count(ctx context.Context, b Batch) error
+
+	// Counted is the number of the source's last batch that will not be lost if this process is killed now; 0 if this store
+	// knows of none. It waits for nothing.
+	Counted(source string) int64
 
 	// Totals returns the usage totals, and since when they are counted.
 	Totals(ctx context.Context) (Totals, error)
@@ -34,8 +42,20 @@ type Batch struct {
 	Totals []Usage
 	// Series is the same usage once more, by what series are kept for: Kinds. Latencies are not kept there; see Counts.Time.
 	Series   []Usage
-	Requests []Request // oldest first
+	Requests [][]byte // oldest first, each as Pack gives it
+
+	// Source and Number name the batch, so that it can be sent twice; see Count. Numbers of a source begin at 1 and only
+	// grow. They are remembered for a week, or of the latest SourcesKept sources. An empty Source names nothing.
+	Source string
+	Number int64
 }
+
+const (
+	// SourceLife is how long the number of a source's last batch is remembered after it came.
+	SourceLife = 7 * 24 * time.Hour
+	// SourcesKept is of how many sources an embedded state remembers it. Each start of a process is one.
+	SourcesKept = 1000
+)
 
 // Step is how long one point of a series is.
 type Step string

@@ -47,6 +47,8 @@ type Counts struct {
 	Output    int64 // tokens; Reasoning is a part of it
 	Reasoning int64
 	Time      int64 // ms that the requests took, all together
+	Cost      int64 // nano-dollars
+	Unpriced  int64 // requests that used tokens of which nobody knows the price; Cost lacks theirs
 	// Latency counts finished requests by their whole duration: bucket i holds those of at most LatencyBound(i).
 	Latency [LatencyBuckets]int64
 }
@@ -58,13 +60,14 @@ type Amount struct {
 }
 
 // AmountCount is how many amounts there are.
-const AmountCount = 8
+const AmountCount = 10
 
 // Amounts are all counts but the latencies: the one list of them. Stores write them by name, or by their place here: a new
 // one goes to the end, and none is taken out.
 func (c *Counts) Amounts() [AmountCount]Amount {
 	return [...]Amount{{"requests", &c.Requests}, {"successes", &c.Successes}, {"failures", &c.Failures}, {"input", &c.Input},
-		{"cached", &c.Cached}, {"output", &c.Output}, {"reasoning", &c.Reasoning}, {"time", &c.Time}}
+		{"cached", &c.Cached}, {"output", &c.Output}, {"reasoning", &c.Reasoning}, {"time", &c.Time},
+		{"cost", &c.Cost}, {"unpriced", &c.Unpriced}}
 }
 
 // Plus adds o to c.

@@ -31,6 +31,7 @@ var (
 	restsBucket   = []byte("rests")
 	usageBucket   = []byte("usage")
 	requestBucket = []byte("requests")
+	sourceBucket  = []byte("sources")
 	versionKey    = []byte("format")
 	sinceKey      = []byte("since")
 )
@@ -129,7 +130,7 @@ func put(b *bbolt.Bucket, key []byte, value any) error {
 // load reads all but the history, and makes the buckets that are missing: all of a new file, some of an older version's.
 func (f *file) load(s *Store) error {
 	return f.db.Update(func(tx *bbolt.Tx) error {
-		names := [][]byte{metaBucket, cursorsBucket, limitsBucket, restsBucket, usageBucket, requestBucket}
+		names := [][]byte{metaBucket, cursorsBucket, limitsBucket, restsBucket, usageBucket, requestBucket, sourceBucket}
 		for _, step := range state.Steps {
 			names = append(names, stepBucket(step))
 		}
@@ -149,7 +150,8 @@ func (f *file) load(s *Store) error {
 			each(tx.Bucket(cursorsBucket), func(pool string, at int64) { s.cursors.at[pool] = at }),
 			each(tx.Bucket(limitsBucket), func(subject string, r limitRecord) { s.limits.subjects[subject] = r.limit() }),
 			each(tx.Bucket(restsBucket), func(_ string, r state.Rest) { s.rests.all[r.Subject] = r }),
-			each(tx.Bucket(usageBucket), func(_ string, u state.Usage) { s.usage.all[usageName{u.Kind, u.ID}] = &u.Counts }))
+			each(tx.Bucket(usageBucket), func(_ string, u state.Usage) { s.usage.all[usageName{u.Kind, u.ID}] = &u.Counts }),
+			each(tx.Bucket(sourceBucket), s.sources.load))
 	})
 }
 

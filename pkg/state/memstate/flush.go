@@ -19,6 +19,7 @@ type changes struct {
 
 	series   map[stepAt]map[seriesName]point
 	requests []kept
+	sources  map[string]sourceRecord
 }
 
 // flush writes what changed in one transaction. With final set quotas are written as used, not as marked ahead.
@@ -27,27 +28,28 @@ func (s *Store) flush(final bool) error {
 		return nil
 	}
 	c := s.collect(final)
-	if len(c.cursors)+len(c.limits)+len(c.rests)+len(c.usage)+len(c.series)+len(c.requests) == 0 {
+	if len(c.cursors)+len(c.limits)+len(c.rests)+len(c.usage)+len(c.series)+len(c.requests)+len(c.sources) == 0 {
 		return nil
 	}
 	err := s.file.db.Update(func(tx *bbolt.Tx) error {
 		if !final {
 			c.keepMarks(tx.Bucket(limitsBucket), s.now())
 		}
-		return errors.Join(c.write(tx), c.writeHistory(tx), s.prune(tx))
+		return errors.Join(c.write(tx), c.writeHistory(tx), c.writeSources(tx), s.prune(tx))
 	})
 	if err != nil {
 		s.remark(c)
 		return err
 	}
 	s.requests.written(c.requests)
+	s.sources.written(c.sources)
 	return nil
 }
 
 // collect copies what changed and forgets that it did.
 func (s *Store) collect(final bool) changes {
-	c := changes{cursors: map[string]int64{}, limits: map[string]*limitRecord{}, rests: map[state.Subject]*state.Rest{},
-		usage: map[usageName]*state.Usage{}, series: s.series.collect(), requests: s.requests.all()}
+	c := changes{cursors: map[string]int64{}, limits: map[string]*limitRecord{}, rests: map[state.Subject]*state.Rest{}}
+	s.collectHistory(&c)
 	s.cursors.mu.Lock()
 	for pool := range s.cursors.dirty {
 		c.cursors[pool] = s.cursors.at[pool]
@@ -81,14 +83,21 @@ func (s *Store) collect(final bool) changes {
 	}
 	clear(s.rests.dirty)
 	s.rests.mu.Unlock()
+	return c
+}
 
+// collectHistory is collect for what batches change: whole batches only.
+func (s *Store) collectHistory(c *changes) {
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	c.series, c.requests, c.sources = s.series.collect(), s.requests.all(), s.sources.collect()
+	c.usage = map[usageName]*state.Usage{}
 	s.usage.mu.Lock()
+	defer s.usage.mu.Unlock()
 	for name := range s.usage.dirty {
 		c.usage[name] = &state.Usage{Kind: name.kind, ID: name.id, Counts: *s.usage.all[name]}
 	}
 	clear(s.usage.dirty)
-	s.usage.mu.Unlock()
-	return c
 }
 
 // remark notes changes again that could not be written.
@@ -114,6 +123,7 @@ func (s *Store) remark(c changes) {
 	}
 	s.usage.mu.Unlock()
 	s.series.remark(c.series)
+	s.sources.remark(c.sources)
 }
 
 // keepMarks takes over what Spend has written since the changes were collected: a mark never goes back, and a subject that

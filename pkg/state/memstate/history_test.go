@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"openai-api-proxy/pkg/state"
+	"openai-api-proxy/pkg/state/statetest"
 )
 
 // clock is a time that a test moves.
@@ -41,7 +42,8 @@ func batch(at time.Time, key string, ids ...string) state.Batch {
 	one := []state.Usage{{Kind: state.OfKey, ID: key, Counts: state.Counts{Requests: int64(len(ids)), Time: 7}}}
 	b := state.Batch{At: at, Totals: one, Series: one}
 	for _, id := range ids {
-		b.Requests = append(b.Requests, state.Request{ID: id, Method: "POST", Status: 200, Outcome: "succeeded", At: at.Truncate(time.Millisecond)})
+		b.Requests = append(b.Requests, statetest.Packed(state.Request{ID: id, Method: "POST", Status: 200, Outcome: "succeeded",
+			At: at.Truncate(time.Millisecond)})...)
 	}
 	return b
 }

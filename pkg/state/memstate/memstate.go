@@ -31,10 +31,16 @@ type Store struct {
 	usage   usage
 	catalog catalog
 	series  series
+	sources sources
 
 	requests requests
 
-	mostScanned, mostRemembered int // bounds of the remembered requests, lower in tests
+	// counting is held while a batch is added, and while what changed is collected, so that the file has all of a batch, its
+	// number among it, or nothing.
+	counting sync.Mutex
+
+	mostScanned    int // of remembered requests that one query looks at; lower in tests
+	mostRemembered int
 
 	failing bool // the last flush failed; only the flusher uses it
 
@@ -55,10 +61,14 @@ func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = no
 // WithLog says where a file that cannot be written is told of.
 func WithLog(log *slog.Logger) Option { return func(s *Store) { s.log = log } }
 
+// WithRequests says how many requests are remembered in the file, about; 0: none.
+func WithRequests(n int64) Option { return func(s *Store) { s.mostRemembered = int(n) } }
+
 // New is a Store that forgets everything at the end. It remembers fewer requests and points than one with a file; see
 // mostRecent and mostInMemory.
 func New(opts ...Option) *Store {
-	s := &Store{now: time.Now, log: slog.New(slog.DiscardHandler), end: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{now: time.Now, log: slog.New(slog.DiscardHandler), end: make(chan struct{}), done: make(chan struct{}),
+		mostScanned: state.MostScanned, mostRemembered: state.UsualRequests}
 	for _, o := range opts {
 		o(s)
 	}
@@ -72,7 +82,7 @@ func New(opts ...Option) *Store {
 	s.catalog = newCatalog()
 	s.series = series{steps: map[stepAt]points{}, dirty: map[stepAt]map[seriesName]bool{},
 		mostSeries: state.MostSeries, mostPoints: mostInMemory}
-	s.mostScanned, s.mostRemembered = state.MostScanned, state.MostRequests
+	s.sources = newSources()
 	return s
 }
 

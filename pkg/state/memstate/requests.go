@@ -10,8 +10,12 @@ import (
 	"openai-api-proxy/pkg/state"
 )
 
-// mostRecent bounds the requests in memory. With a file these are the ones that are not yet written, without one all.
-const mostRecent = 10_000
+// mostRecent and mostRecentBytes bound the requests in memory. With a file these are the ones that are not yet written,
+// without one all.
+const (
+	mostRecent      = 10_000
+	mostRecentBytes = 64 << 20
+)
 
 // kept is a remembered request. It never changes.
 type kept struct {
@@ -20,8 +24,9 @@ type kept struct {
 }
 
 type requests struct {
-	mu     sync.Mutex // guards both
+	mu     sync.Mutex // guards all below
 	last   state.Position
+	bytes  int    // of recent
 	recent []kept // oldest first; taken from at its ends only, so that a copy of the slice stays as it is
 }
 
@@ -32,10 +37,17 @@ func (r *requests) add(texts [][]byte, now time.Time) {
 	for _, text := range texts {
 		r.last = state.Position{Ms: max(r.last.Ms, uint64(now.UnixMilli())), Seq: r.last.Seq + 1}
 		r.recent = append(r.recent, kept{r.last, text})
+		r.bytes += len(text)
 	}
-	if over := len(r.recent) - mostRecent; over > 0 {
-		r.recent = r.recent[over:]
+	for len(r.recent) > mostRecent || r.bytes > mostRecentBytes {
+		r.dropLocked()
 	}
+}
+
+// dropLocked drops the oldest.
+func (r *requests) dropLocked() {
+	r.bytes -= len(r.recent[0].text)
+	r.recent = r.recent[1:]
 }
 
 func (r *requests) all() []kept {
@@ -53,7 +65,7 @@ func (r *requests) written(now []kept) {
 	defer r.mu.Unlock()
 	last := now[len(now)-1].at
 	for len(r.recent) > 0 && !last.Before(r.recent[0].at) {
-		r.recent = r.recent[1:]
+		r.dropLocked()
 	}
 	if len(r.recent) == 0 {
 		r.recent = nil

@@ -2,7 +2,6 @@ package memstate
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -21,15 +20,12 @@ type usage struct {
 	dirty map[usageName]bool
 }
 
-// Count fails if a step that is not in memory cannot be read, or a request not be written down.
+// Count fails if a step that is not in memory cannot be read.
 func (s *Store) Count(_ context.Context, b state.Batch) error {
-	texts := make([][]byte, len(b.Requests))
-	for i, r := range b.Requests {
-		text, err := r.Pack()
-		if err != nil {
-			return fmt.Errorf("remembering a request: %w", err)
-		}
-		texts[i] = text
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	if s.sources.has(b) {
+		return nil
 	}
 	if len(b.Series) > 0 {
 		if err := s.addSeries(b.At, b.Series); err != nil {
@@ -37,7 +33,10 @@ func (s *Store) Count(_ context.Context, b state.Batch) error {
 		}
 	}
 	s.usage.add(b.Totals)
-	s.requests.add(texts, s.now())
+	if s.mostRemembered > 0 {
+		s.requests.add(b.Requests, s.now())
+	}
+	s.sources.took(b, s.now(), s.file == nil)
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/sony/gobreaker/v2"
@@ -12,23 +11,26 @@ import (
 	"openai-api-proxy/pkg/state"
 )
 
-// batchLife is how long the number of a replica's last part is kept: longer than any part is in doubt.
-const batchLife = 7 * 24 * time.Hour
-
 // Count runs count.lua for each part of the batch, with the next number of this replica. A part whose answer was lost is
 // this store's to deliver, and so is what follows a part that was sent: both are kept, and sent under the same number before
 // any other, so that they are added once. An error means that nothing of the batch was taken.
+//
+// The parts of a batch that has a source have numbers made of the batch's own, so that whoever sends it again, in whatever
+// process, sends the same.
 func (s *Store) Count(ctx context.Context, b state.Batch) error {
 	s.batch.Lock()
 	defer s.batch.Unlock()
 	if err := s.deliverLocked(ctx); err != nil {
 		return unavailable(err)
 	}
-	parts, err := s.split(b)
-	if err != nil || len(parts) == 0 {
-		return err
+	parts := s.split(b)
+	switch {
+	case b.Source != "":
+		return unavailable(s.sendNamedLocked(ctx, b, parts))
+	case len(parts) == 0:
+		return nil
 	}
-	err = s.sendLocked(ctx, parts[0])
+	err := s.sendLocked(ctx, parts[0])
 	switch {
 	case err == nil:
 		s.owed = parts[1:]
@@ -40,6 +42,29 @@ func (s *Store) Count(ctx context.Context, b state.Batch) error {
 	}
 	_ = s.deliverLocked(ctx) // what fails is owed
 	return nil
+}
+
+// partsOfBatch is more than the parts that any batch has.
+const partsOfBatch = 1 << 16
+
+// sendNamedLocked sends a batch that has a source. Parts that were taken in before add nothing.
+func (s *Store) sendNamedLocked(ctx context.Context, b state.Batch, parts []part) error {
+	for i, p := range parts {
+		if err := s.runLocked(ctx, p, b.Number*partsOfBatch+int64(i)); err != nil {
+			return err
+		}
+	}
+	s.countedMu.Lock()
+	defer s.countedMu.Unlock()
+	s.counted[b.Source] = b.Number
+	return nil
+}
+
+// Counted is the last batch of the source that Redis has taken in from this process.
+func (s *Store) Counted(source string) int64 {
+	s.countedMu.Lock()
+	defer s.countedMu.Unlock()
+	return s.counted[source]
 }
 
 // deliverLocked sends what is owed.
@@ -62,14 +87,18 @@ func (s *Store) settle(ctx context.Context) {
 }
 
 func (s *Store) sendLocked(ctx context.Context, p part) error {
-	ctx, cancel := within(ctx, slowTimeout)
-	defer cancel()
-	p.args[numberArg] = s.sent + 1
-	err := s.count.Run(ctx, s.slow, p.keys, p.args...).Err()
+	err := s.runLocked(ctx, p, s.sent+1)
 	if err == nil {
 		s.sent++
 	}
 	return err
+}
+
+func (s *Store) runLocked(ctx context.Context, p part, number int64) error {
+	ctx, cancel := within(ctx, slowTimeout)
+	defer cancel()
+	p.args[numberArg] = number
+	return s.count.Run(ctx, s.slow, p.keys, p.args...).Err()
 }
 
 // mayHaveRun reports whether a command that failed may still have been carried out: not when it was never sent, nor when

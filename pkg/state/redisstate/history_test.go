@@ -10,6 +10,7 @@ import (
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/redistest"
 	"openai-api-proxy/pkg/state"
+	"openai-api-proxy/pkg/state/statetest"
 )
 
 // batchOf is a batch of n requests by some clients, models and keys, as a replica has them.
@@ -27,11 +28,11 @@ func batchOf(n int, at time.Time) state.Batch {
 			}
 			sums[u].Plus(one)
 		}
-		b.Requests = append(b.Requests, state.Request{ID: fmt.Sprintf("req_%026d", i), At: at, Method: "POST", Operation: "/v1/chat/completions",
+		b.Requests = append(b.Requests, statetest.Packed(state.Request{ID: fmt.Sprintf("req_%026d", i), At: at, Method: "POST", Operation: "/v1/chat/completions",
 			Client: client, ClientIP: "192.0.2.17", Key: key, Model: model, Status: 200, Outcome: "succeeded", Stream: true,
 			Attempts: []state.Tried{{Key: key, Account: "org-" + key, Outcome: "served", Status: 200, Took: 345678 * time.Microsecond}},
 			Usage:    openai.Usage{Input: 1000, Output: 200, Basis: openai.Exact}, FirstByte: 351234 * time.Microsecond,
-			Total: 2345678 * time.Microsecond, BytesIn: 4321, BytesOut: 12345, Upstream: fmt.Sprintf("req_%032d", i), Replica: "proxy-7d9f8b6c5-x2x4z"})
+			Total: 2345678 * time.Microsecond, BytesIn: 4321, BytesOut: 12345, Upstream: fmt.Sprintf("req_%032d", i), Replica: "proxy-7d9f8b6c5-x2x4z"})...)
 	}
 	for u, c := range sums {
 		u.Counts = *c
@@ -76,8 +77,8 @@ func TestPartsAreAddedOnce(t *testing.T) {
 	at := time.Now()
 	const n = 3000
 	b := batchOf(n, at)
-	if parts, err := s.split(b); err != nil || len(parts) < 3 {
-		t.Fatalf("%d parts, %v", len(parts), err)
+	if parts := s.split(b); len(parts) < 3 {
+		t.Fatalf("%d parts", len(parts))
 	}
 	if err := s.Count(t.Context(), b); err != nil {
 		t.Fatal(err)
@@ -99,7 +100,7 @@ func TestPartsAreAddedOnce(t *testing.T) {
 		t.Errorf("after an answer was lost: %v, want %v", got, want)
 	}
 	// The last part once more, under its number.
-	parts, _ := s.split(b)
+	parts := s.split(b)
 	s.sent--
 	if err := s.sendLocked(t.Context(), parts[0]); err != nil {
 		t.Fatal(err)
@@ -151,7 +152,7 @@ func TestHistoryEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := map[string]time.Duration{s.keys.requests(): state.RequestsKept, s.keys.batch(s.epoch): batchLife}
+	want := map[string]time.Duration{s.keys.requests(): state.RequestsKept, s.keys.batch(s.epoch): state.SourceLife}
 	for _, step := range state.Steps {
 		for _, kind := range state.Kinds {
 			want[s.keys.series(step, at, kind)] = step.Kept() + step.Length()
@@ -234,10 +235,7 @@ func BenchmarkCount(b *testing.B) {
 	server := redistest.Start(b)
 	s := opened(b, server.URL())
 	batch := batchOf(500, time.Now())
-	parts, err := s.split(batch)
-	if err != nil {
-		b.Fatal(err)
-	}
+	parts := s.split(batch)
 	b.ReportAllocs()
 	n := 0
 	for b.Loop() {

@@ -35,8 +35,8 @@ func (k keys) claim(s state.Subject) string { return k.prefix + ":{probe:" + sub
 // usage is the hash of all usage totals: "oap:{usage}".
 func (k keys) usage() string { return k.prefix + ":{usage}" }
 
-// batch is the number of the last batch that was taken in from a replica: "oap:{usage}:batch:<epoch>".
-func (k keys) batch(epoch string) string { return k.prefix + ":{usage}:batch:" + epoch }
+// batch is the number of the last part that was taken in from a source: "oap:{usage}:batch:<source>".
+func (k keys) batch(source string) string { return k.prefix + ":{usage}:batch:" + source }
 
 // series is the hash of what one kind used in the step that holds a time, by id: "oap:{usage}:m:1767225600:client".
 func (k keys) series(step state.Step, at time.Time, kind state.Kind) string {

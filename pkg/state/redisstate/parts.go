@@ -1,7 +1,7 @@
 package redisstate
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"time"
 
@@ -17,7 +17,9 @@ type part struct {
 const (
 	// numberArg is where the number of a part goes.
 	numberArg = 1
-	// mostWeight bounds a part. An amount of a total weighs 1, a series and a request more, as they take longer.
+	// mostWeight bounds a part. Where a batch is cut is remembered by nobody: whoever changes these, or what weighs what,
+	// must know that a batch of which a part was sent may come again from the next version of this program.
+	// An amount of a total weighs 1, a series and a request more, as they take longer.
 	mostWeight    = 2000
 	seriesWeight  = 8
 	requestWeight = 2
@@ -27,9 +29,10 @@ const (
 
 // splitting is a batch on its way to parts.
 type splitting struct {
-	s     *Store
-	at    time.Time
-	parts []part
+	s      *Store
+	at     time.Time
+	source string
+	parts  []part
 
 	// the part that is being filled
 	weight   int
@@ -38,9 +41,9 @@ type splitting struct {
 	requests []any
 }
 
-// split makes the parts of a batch. An error is a request that cannot be written.
-func (s *Store) split(b state.Batch) ([]part, error) {
-	p := &splitting{s: s, at: b.At}
+// split makes the parts of a batch.
+func (s *Store) split(b state.Batch) []part {
+	p := &splitting{s: s, at: b.At, source: cmp.Or(b.Source, s.epoch)}
 	for _, u := range b.Totals {
 		p.total(&u)
 	}
@@ -52,16 +55,16 @@ func (s *Store) split(b state.Batch) ([]part, error) {
 			}
 		}
 	}
-	for _, r := range b.Requests {
-		text, err := r.Pack()
-		if err != nil {
-			return nil, fmt.Errorf("remembering a request: %w", err)
-		}
+	remembered := b.Requests
+	if s.mostRemembered == 0 {
+		remembered = nil
+	}
+	for _, text := range remembered {
 		p.add(requestWeight + len(text)/heavyBytes)
 		p.requests = append(p.requests, text)
 	}
 	p.end()
-	return p.parts, nil
+	return p.parts
 }
 
 func (p *splitting) total(u *state.Usage) {
@@ -93,7 +96,7 @@ func (p *splitting) end() {
 	if p.weight == 0 {
 		return
 	}
-	args := []any{batchLife.Milliseconds(), 0, p.s.mostSeries, state.MostRequests, state.RequestsKept.Milliseconds()}
+	args := []any{state.SourceLife.Milliseconds(), 0, p.s.mostSeries, p.s.mostRemembered, state.RequestsKept.Milliseconds()}
 	for _, step := range state.Steps {
 		args = append(args, (step.Kept() + step.Length()).Milliseconds())
 	}
@@ -103,13 +106,13 @@ func (p *splitting) end() {
 	}
 	args = append(args, len(p.requests))
 	args = slices.Concat(args, p.totals, slices.Concat(p.series[:]...), p.requests)
-	p.parts = append(p.parts, part{p.s.countKeys(p.at), args})
+	p.parts = append(p.parts, part{p.s.countKeys(p.at, p.source), args})
 	p.weight, p.totals, p.series, p.requests = 0, nil, [len(state.Kinds)][]any{}, nil
 }
 
-// countKeys are the keys of count.lua for a batch of that time.
-func (s *Store) countKeys(at time.Time) []string {
-	names := []string{s.keys.usage(), s.keys.batch(s.epoch), s.keys.requests()}
+// countKeys are the keys of count.lua for a batch of that time from that source.
+func (s *Store) countKeys(at time.Time, source string) []string {
+	names := []string{s.keys.usage(), s.keys.batch(source), s.keys.requests()}
 	for _, step := range state.Steps {
 		for _, kind := range state.Kinds {
 			names = append(names, s.keys.series(step, at, kind))

@@ -71,10 +71,14 @@ type Store struct {
 	configs  atomic.Int64
 
 	mostSeries, mostScanned int // bounds, lower in tests
+	mostRemembered          int64
 
 	batch sync.Mutex // held while a batch is sent, so that they arrive in order; guards both below
 	sent  int64      // parts of batches that Redis has taken in
 	owed  []part     // parts of a batch whose first was sent; the answer to owed[0] may have been lost
+
+	countedMu sync.Mutex       // guards counted
+	counted   map[string]int64 // the last batch of each source that Redis has taken in
 }
 
 var _ state.Store = (*Store)(nil)
@@ -90,7 +94,8 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
 		release: redis.NewScript(releaseSource),
 		epoch:   rand.Text(), catalog: newCatalog(), fleet: redis.NewScript(fleetSource),
-		mostSeries: state.MostSeries, mostScanned: state.MostScanned}
+		mostSeries: state.MostSeries, mostScanned: state.MostScanned, mostRemembered: state.UsualRequests,
+		counted: map[string]int64{}}
 	s.self.fingerprint = version
 	s.replicas.Store(1)
 	s.configs.Store(1)
@@ -98,6 +103,9 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 	slow.AddHook(s.slowGuard)
 	return s, nil
 }
+
+// KeepRequests says how many requests are remembered, about; 0: none. It is to be called before the store is used.
+func (s *Store) KeepRequests(n int64) { s.mostRemembered = n }
 
 // Close sends what is owed once more and gives up the connections.
 func (s *Store) Close() error {

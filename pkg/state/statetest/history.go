@@ -23,6 +23,7 @@ var historyTests = map[string]func(t *testing.T, s state.Store){
 	"series of many":          seriesOfMany,
 	"a large batch":           largeBatch,
 	"requests":                requests,
+	"batches come once":       batchesComeOnce,
 	"request by id":           requestByID,
 	"requests are followed":   requestsAreFollowed,
 	"requests in pages":       requestsInPages,
@@ -34,6 +35,18 @@ func count(t testing.TB, s state.Store, b state.Batch) {
 	if err := s.Count(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Packed are requests as a batch has them.
+func Packed(requests ...state.Request) (texts [][]byte) {
+	for _, r := range requests {
+		text, err := r.Pack()
+		if err != nil {
+			panic(err) // made up by a test
+		}
+		texts = append(texts, text)
+	}
+	return texts
 }
 
 func points(t testing.TB, s state.Store, q state.SeriesQuery) []state.Point {
@@ -172,7 +185,7 @@ func seriesOfMany(t *testing.T, s state.Store) {
 	id, at := fresh("key"), time.Now()
 	crowd(t, 16, 20, func() {
 		one := []state.Usage{{Kind: state.OfKey, ID: id, Counts: some}}
-		if err := s.Count(t.Context(), state.Batch{At: at, Totals: one, Series: one, Requests: []state.Request{{ID: id, Client: id}}}); err != nil {
+		if err := s.Count(t.Context(), state.Batch{At: at, Totals: one, Series: one, Requests: Packed(state.Request{ID: id, Client: id})}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -181,6 +194,43 @@ func seriesOfMany(t *testing.T, s state.Store) {
 	}
 	if p := page(t, s, state.RequestQuery{Limit: 1000, Match: of(id)}); len(p.Requests) != 320 {
 		t.Errorf("%d requests remembered of 320", len(p.Requests))
+	}
+}
+
+// A batch that has a source is added once, however often it is sent, and whoever sends it.
+func batchesComeOnce(t *testing.T, s state.Store) {
+	source, id, at := fresh("source"), fresh("key"), time.Now()
+	send := func(source string, number int64) {
+		one := []state.Usage{{Kind: state.OfKey, ID: id, Counts: state.Counts{Requests: 1, Cost: 1_500_000_001, Unpriced: 2}}}
+		count(t, s, state.Batch{At: at, Totals: one, Series: one, Requests: Packed(state.Request{ID: fresh("req"), Client: id}),
+			Source: source, Number: number})
+	}
+	for number := range int64(20) {
+		send(source, number+1)
+		send(source, number+1)
+		send(fresh("other"), number+1)
+	}
+	send(source, 7)
+	send(source, 20)
+	if n := s.Counted(fresh("source")); n != 0 {
+		t.Errorf("of a source that never was: %d", n)
+	}
+	for end := time.Now().Add(5 * time.Second); s.Counted(source) != 20; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("counted for good: %d, want 20", s.Counted(source))
+		}
+	}
+	want := state.Counts{Requests: 40, Cost: 40 * 1_500_000_001, Unpriced: 80}
+	if p := points(t, s, around(state.ByDay, at, state.OfKey, id)); len(p) != 1 || p[0].Counts != want {
+		t.Errorf("in the series: %+v", p)
+	}
+	totals, _ := s.Totals(t.Context())
+	i := slices.IndexFunc(totals.Usage, func(u state.Usage) bool { return u.ID == id })
+	if i < 0 || totals.Usage[i].Counts != want {
+		t.Errorf("in the totals: %+v", totals.Usage)
+	}
+	if p := page(t, s, state.RequestQuery{Limit: 1000, Match: of(id)}); len(p.Requests) != 40 {
+		t.Errorf("%d requests remembered, want 40", len(p.Requests))
 	}
 }
 
@@ -194,7 +244,7 @@ func largeBatch(t *testing.T, s state.Store) {
 		b.Series = append(b.Series, u)
 		u.Kind = state.OfKey
 		b.Totals = append(b.Totals, u)
-		b.Requests = append(b.Requests, state.Request{ID: fmt.Sprint(unique, i), Client: unique})
+		b.Requests = append(b.Requests, Packed(state.Request{ID: fmt.Sprint(unique, i), Client: unique})...)
 	}
 	count(t, s, b)
 	var got int64
@@ -235,13 +285,14 @@ func requests(t *testing.T, s state.Store) {
 	odd := plain
 	odd.ID, odd.Method, odd.Status, odd.Outcome, odd.Stream = fresh("req"), "GET", 502, "failed", true
 	odd.Fault, odd.Cause, odd.Model = "upstream_error", "connection \"reset\"\n", "ft:ä/\U0001F600 <b>"
+	odd.Cost, odd.Priced = 1234567890123, true
 	odd.Usage = openai.Usage{Output: 9, Reasoning: 3, Basis: openai.Partial}
 	odd.Attempts = []state.Tried{{Key: "k2", Account: "org-a", Outcome: "throttled", Status: 429, Took: time.Second},
 		{Key: "k1", Account: "org-b", Outcome: "unreachable"}}
 	odd.Why, odd.Bodies = []byte(`{"a":[1]}`), &state.Bodies{Request: "{", Response: "]", Cut: true}
-	least := state.Request{ID: fresh("req"), At: at, Method: "POST", Status: 200, Outcome: "succeeded", Client: client}
-	count(t, s, state.Batch{Requests: []state.Request{plain}})
-	count(t, s, state.Batch{Requests: []state.Request{odd, least}})
+	least := state.Request{ID: fresh("req"), At: at, Method: "POST", Status: 200, Outcome: "succeeded", Client: client, Priced: true}
+	count(t, s, state.Batch{Requests: Packed(plain)})
+	count(t, s, state.Batch{Requests: Packed(odd, least)})
 	p := page(t, s, state.RequestQuery{Limit: 100, Match: of(client)})
 	if want := []state.Request{least, odd, plain}; !reflect.DeepEqual(p.Requests, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", p.Requests, want)
@@ -253,7 +304,7 @@ func requestByID(t *testing.T, s state.Store) {
 	var ids []string
 	for range 50 {
 		ids = append(ids, fresh("req"))
-		count(t, s, state.Batch{Requests: []state.Request{{ID: ids[len(ids)-1], Client: client, Upstream: ids[0]}}})
+		count(t, s, state.Batch{Requests: Packed(state.Request{ID: ids[len(ids)-1], Client: client, Upstream: ids[0]})})
 	}
 	for _, id := range []string{ids[0], ids[20], ids[49]} {
 		p := page(t, s, state.RequestQuery{ID: id, Limit: 10})
@@ -276,7 +327,7 @@ func remember(t *testing.T, s state.Store, client string, n int) (ids []string) 
 		var b state.Batch
 		for range min(1+rand.IntN(7), n-len(ids)) {
 			ids = append(ids, fresh("req"))
-			b.Requests = append(b.Requests, state.Request{ID: ids[len(ids)-1], Client: client})
+			b.Requests = append(b.Requests, Packed(state.Request{ID: ids[len(ids)-1], Client: client})...)
 		}
 		count(t, s, b)
 	}
