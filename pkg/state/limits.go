@@ -1,0 +1,135 @@
+package state
+
+import (
+	"math"
+	"math/bits"
+	"time"
+
+	"openai-api-proxy/pkg/proxy"
+)
+
+// Charge is an amount to be taken from one limit of a subject: slots, a rate, or a quota.
+type Charge struct {
+	Limit string // names it in verdicts and in the store: "rpm", "requests/day"; unique among a subject's charges
+	Cost  int64
+	Slots int64 // how many may be held at once; used when above 0, and then Cost is 1, or 0 to read
+	Rate  Rate  // used otherwise when Rate.Count > 0
+	Quota Quota // used otherwise
+}
+
+// Rate lets Burst through at once and refills Count in every Per. It is kept as one theoretical arrival time, the
+// virtual scheduling algorithm (GCRA) of ITU-T I.371.
+type Rate struct {
+	Count int64
+	Per   time.Duration
+	Burst int64
+}
+
+// Quota lets Limit through in each calendar period.
+type Quota struct {
+	Limit  int64
+	Period proxy.Period
+	Zone   *time.Location // of the calendar; nil: UTC
+}
+
+// Start is when the period that holds t began.
+func (q Quota) Start(t time.Time) time.Time { return q.Period.StartIn(t, q.zone()) }
+
+// End is when it ends; the zero time: never.
+func (q Quota) End(t time.Time) time.Time { return q.Period.EndIn(t, q.zone()) }
+
+func (q Quota) zone() *time.Location {
+	if q.Zone == nil {
+		return time.UTC
+	}
+	return q.Zone
+}
+
+// longest bounds what a rate takes at once, about 35 years, so that times stay exact in Lua and do not overflow here.
+const longest = 1 << 50 * time.Microsecond
+
+// Span is the time in which so many units are refilled, in whole microseconds and never too short: what is rounded is
+// rounded against the one who spends. Units below zero, which are given back, give a span below zero.
+func (r Rate) Span(units int64) time.Duration {
+	if units < 0 {
+		return -r.floor(-units)
+	}
+	high, low := bits.Mul64(uint64(units), uint64(r.Per.Microseconds()))
+	if high >= uint64(r.Count) {
+		return longest
+	}
+	micros, rest := bits.Div64(high, low, uint64(r.Count))
+	if rest > 0 {
+		micros++
+	}
+	return time.Duration(min(micros, uint64(longest/time.Microsecond))) * time.Microsecond
+}
+
+// Tolerance is the span of the burst: how far the arrival time may lie ahead.
+func (r Rate) Tolerance() time.Duration { return max(r.floor(r.Burst), time.Microsecond) }
+
+func (r Rate) floor(units int64) time.Duration {
+	high, low := bits.Mul64(uint64(units), uint64(r.Per.Microseconds()))
+	if high >= uint64(r.Count) {
+		return longest
+	}
+	micros, _ := bits.Div64(high, low, uint64(r.Count))
+	return time.Duration(min(micros, uint64(longest/time.Microsecond))) * time.Microsecond
+}
+
+// Units is how many units a span refills; below zero for a span below zero.
+func (r Rate) Units(span time.Duration) int64 {
+	if span < 0 {
+		return -r.Units(-span)
+	}
+	high, low := bits.Mul64(uint64(span.Microseconds()), uint64(r.Count))
+	per := uint64(r.Per.Microseconds())
+	if high >= per {
+		return math.MaxInt64
+	}
+	units, _ := bits.Div64(high, low, per)
+	return int64(min(units, math.MaxInt64))
+}
+
+// Verdict answers Spend. Balances has one entry for each charge, in order, after the spending.
+type Verdict struct {
+	OK         bool
+	Refused    string        // the limit that refused
+	RetryAfter time.Duration // until it would not; for a quota, until the period ends; for slots a second; negative: never
+	Balances   []Balance
+}
+
+// Balance is what is left of a limit. Left is below zero for a rate that was settled for more than its burst.
+type Balance struct {
+	Limit string
+	Left  int64
+	Reset time.Duration // until all of it is there again; negative: never, or not known
+	Start time.Time     // of a quota's period, as it was charged; to be handed to Settle
+}
+
+// SlotWait is what a refusal for want of a slot says: nobody knows when a request ends.
+const SlotWait = time.Second
+
+// Settlement is the truth about one reservation.
+type Settlement struct {
+	Subject     string
+	Reservation string
+	// Unheard is set when the answer of Spend was lost, or it was not asked at all, so that the charges may not have been
+	// taken. Then the quotas are charged with all that was spent unless they were; rates and slots are not.
+	Unheard bool
+	Amounts []Amount // slots have none: they are freed
+}
+
+// Amount is what was charged to a limit and what was spent of it. Cost and the rest of the charge are those of Spend.
+type Amount struct {
+	Charge
+	Start time.Time // of a quota's period, from the balance; what belongs to a period that has ended changes no other
+	Spent int64
+}
+
+// Held is a reservation whose request goes on.
+type Held struct {
+	Subject     string
+	Reservation string
+	Slots       bool // it holds a slot too
+}
