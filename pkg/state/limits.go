@@ -77,14 +77,19 @@ func (r Rate) floor(units int64) time.Duration {
 	return time.Duration(min(micros, uint64(longest/time.Microsecond))) * time.Microsecond
 }
 
-// Units is how many units a span refills; below zero for a span below zero.
+// Units is how many whole units a span refills. Below zero it is how many are missing, a part of one counted as one.
 func (r Rate) Units(span time.Duration) int64 {
 	if span < 0 {
-		return -r.Units(-span)
+		return -r.units(-span, uint64(r.Per.Microseconds())-1)
 	}
-	high, low := bits.Mul64(uint64(span.Microseconds()), uint64(r.Count))
+	return r.units(span, 0)
+}
+
+func (r Rate) units(span time.Duration, more uint64) int64 {
 	per := uint64(r.Per.Microseconds())
-	if high >= per {
+	high, low := bits.Mul64(uint64(span.Microseconds()), uint64(r.Count))
+	low, carry := bits.Add64(low, more, 0)
+	if high += carry; high >= per {
 		return math.MaxInt64
 	}
 	units, _ := bits.Div64(high, low, per)
