@@ -42,7 +42,9 @@ func TestReadHead(t *testing.T) {
 		"null beside a bound": {`{"max_completion_tokens":5,"max_tokens":null}`, Head{Readable: true, MaxTokens: 5}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := ReadHead([]byte(c.body)); !reflect.DeepEqual(got, c.want) {
+			got := ReadHead([]byte(c.body))
+			got.Unbounded = "" // has a test of its own
+			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("%+v, want %+v", got, c.want)
 			}
 		})
