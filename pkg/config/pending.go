@@ -5,8 +5,10 @@ package config
 var (
 	pendingKeyFields    = []string{"rpm", "tpm", "concurrency"}
 	pendingQuotaFields  = []string{"tokens", "usd"}
-	pendingClientFields = []string{"tpm", "concurrency", "quota", "mode", "timeZone", "onStateLoss", "group"}
-	pendingVariables    = []string{"ENCRYPTION_KEY"} // at other values than their defaults
+	pendingClientFields = []string{"group"}
+	// Money needs prices. Admission counts it already; see admission.Options.Price.
+	pendingClientQuotaFields = []string{"usd"}
+	pendingVariables         = []string{"ENCRYPTION_KEY"} // at other values than their defaults
 )
 
 const notEnforced = "is not enforced yet, so it is refused rather than ignored"

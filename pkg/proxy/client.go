@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -42,6 +44,16 @@ type Budget struct {
 	Measure Measure
 	Limit   int64
 	Period  Period
+}
+
+// Amount is the limit for people: "5000 requests", "0.5 dollars".
+func (b Budget) Amount() string {
+	if b.Measure != Dollars {
+		return fmt.Sprintf("%d %s", b.Limit, b.Measure)
+	}
+	const nano = 1_000_000_000
+	text := fmt.Sprintf("%d.%09d", b.Limit/nano, b.Limit%nano)
+	return strings.TrimRight(strings.TrimRight(text, "0"), ".") + " dollars"
 }
 
 // DefaultClient is who calls with an upstream key while no client is configured.

@@ -6,6 +6,7 @@ package state
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"openai-api-proxy/pkg/proxy"
@@ -13,6 +14,9 @@ import (
 
 // ErrUnavailable means that the store could not answer in time. It never means that somebody is over a limit.
 var ErrUnavailable = errors.New("shared state is not available")
+
+// ErrUnsent is an ErrUnavailable of which is known that nothing was asked for, and so nothing done.
+var ErrUnsent = fmt.Errorf("%w, and was not asked", ErrUnavailable)
 
 // Store is everything that is shared. An implementation bounds its own waiting, may be used by many goroutines at once,
 // and answers ErrUnavailable, wrapped, for every failure that is not a caller's mistake.

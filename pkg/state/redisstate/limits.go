@@ -3,6 +3,7 @@ package redisstate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -39,10 +40,14 @@ func (s *Store) Spend(ctx context.Context, subject, reservation string, charges 
 	}
 	args[0], args[1], args[2], args[3] = life.Milliseconds(), reservation, state.OpenLife.Milliseconds(), state.SlotLife.Milliseconds()
 	reply, err := s.spend.Run(ctx, s.hot, s.limitKeys(subject), args...).Int64Slice()
-	if err != nil {
+	switch {
+	case err == nil:
+		return verdict(reply, charges), nil
+	case mayHaveRun(err):
 		return state.Verdict{}, unavailable(err)
+	default:
+		return state.Verdict{}, fmt.Errorf("%w: %w", state.ErrUnsent, err)
 	}
-	return verdict(reply, charges), nil
 }
 
 func (s *Store) limitKeys(subject string) []string {

@@ -27,7 +27,7 @@ func (s *Switchable) Deaf(deaf bool) { s.deaf.Store(deaf) }
 
 func (s *Switchable) check() error {
 	if s.off.Load() {
-		return fmt.Errorf("%w: switched off", state.ErrUnavailable)
+		return fmt.Errorf("%w: switched off", state.ErrUnsent)
 	}
 	return nil
 }
