@@ -48,52 +48,64 @@ func (q Quota) zone() *time.Location {
 // longest bounds what a rate takes at once, about 35 years, so that times stay exact in Lua and do not overflow here.
 const longest = 1 << 50 * time.Microsecond
 
+// coarse is the interval of a unit, in microseconds, from which it is rounded up as such: then a burst has exactly its
+// units and the rate is at most a thousandth too slow. Below it, where units are tokens and come by the thousand, each cost
+// is rounded up as a whole.
+const coarse = 1000
+
+// interval is the whole number of microseconds that a unit takes, rounded up.
+func (r Rate) interval() int64 { return (r.Per.Microseconds() + r.Count - 1) / r.Count }
+
 // Span is the time in which so many units are refilled, in whole microseconds and never too short: what is rounded is
 // rounded against the one who spends. Units below zero, which are given back, give a span below zero.
 func (r Rate) Span(units int64) time.Duration {
+	if i := r.interval(); i >= coarse {
+		return micros(units, i, 1, 0)
+	}
 	if units < 0 {
-		return -r.floor(-units)
+		return -micros(-units, r.Per.Microseconds(), r.Count, 0)
 	}
-	high, low := bits.Mul64(uint64(units), uint64(r.Per.Microseconds()))
-	if high >= uint64(r.Count) {
-		return longest
-	}
-	micros, rest := bits.Div64(high, low, uint64(r.Count))
-	if rest > 0 {
-		micros++
-	}
-	return time.Duration(min(micros, uint64(longest/time.Microsecond))) * time.Microsecond
+	return micros(units, r.Per.Microseconds(), r.Count, r.Count-1)
 }
 
-// Tolerance is the span of the burst: how far the arrival time may lie ahead.
-func (r Rate) Tolerance() time.Duration { return max(r.floor(r.Burst), time.Microsecond) }
-
-func (r Rate) floor(units int64) time.Duration {
-	high, low := bits.Mul64(uint64(units), uint64(r.Per.Microseconds()))
-	if high >= uint64(r.Count) {
-		return longest
+// Tolerance is the span of the burst: how far the arrival time may lie ahead. It is that of single units as long as their
+// rounding, all together, does not come to a unit.
+func (r Rate) Tolerance() time.Duration {
+	if i := r.interval(); i >= coarse || r.Burst < i {
+		return micros(r.Burst, i, 1, 0)
 	}
-	micros, _ := bits.Div64(high, low, uint64(r.Count))
-	return time.Duration(min(micros, uint64(longest/time.Microsecond))) * time.Microsecond
+	return max(micros(r.Burst, r.Per.Microseconds(), r.Count, 0), r.Span(1))
 }
 
-// Units is how many whole units a span refills. Below zero it is how many are missing, a part of one counted as one.
+// Units is how many whole units a span refills, at most the burst. Below zero it is how many are missing, a part of one counted as one.
 func (r Rate) Units(span time.Duration) int64 {
-	if span < 0 {
-		return -r.units(-span, uint64(r.Per.Microseconds())-1)
+	count, per := r.Count, r.Per.Microseconds()
+	if i := r.interval(); i >= coarse {
+		count, per = 1, i
 	}
-	return r.units(span, 0)
+	if span < 0 {
+		return -divide(-span.Microseconds(), count, per, per-1)
+	}
+	return min(divide(span.Microseconds(), count, per, 0), r.Burst)
 }
 
-func (r Rate) units(span time.Duration, more uint64) int64 {
-	per := uint64(r.Per.Microseconds())
-	high, low := bits.Mul64(uint64(span.Microseconds()), uint64(r.Count))
-	low, carry := bits.Add64(low, more, 0)
-	if high += carry; high >= per {
+// micros is a*b/c microseconds, within what both stores can keep.
+func micros(a, b, c, more int64) time.Duration {
+	if a < 0 {
+		return -micros(-a, b, c, more)
+	}
+	return time.Duration(min(divide(a, b, c, more), int64(longest/time.Microsecond))) * time.Microsecond
+}
+
+// divide is (a*b + more) / c, of numbers that are not negative; the largest one if that is too large.
+func divide(a, b, c, more int64) int64 {
+	high, low := bits.Mul64(uint64(a), uint64(b))
+	low, carry := bits.Add64(low, uint64(more), 0)
+	if high += carry; high >= uint64(c) {
 		return math.MaxInt64
 	}
-	units, _ := bits.Div64(high, low, per)
-	return int64(min(units, math.MaxInt64))
+	n, _ := bits.Div64(high, low, uint64(c))
+	return int64(min(n, math.MaxInt64))
 }
 
 // Verdict answers Spend. Balances has one entry for each charge, in order, after the spending.
