@@ -43,7 +43,7 @@ var shapes = map[string]shape{
 	"/v1/responses":              answers,
 	"/v1/embeddings":             reads,
 	"/v1/moderations":            reads,
-	"/v1/responses/input_tokens": reads,
+	"/v1/responses/input_tokens": free, // it counts, and nobody pays for that
 }
 
 func (a Ask) shape() shape {

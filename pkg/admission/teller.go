@@ -14,6 +14,8 @@ import (
 const (
 	// renewEvery is how often running requests are renewed: two renewals may be lost before a slot is.
 	renewEvery = 8 * time.Second
+	// renewAgain is that after a failure: slots may have ended in an outage that is over now.
+	renewAgain = time.Second
 	// mostPending bounds the settlements that wait during an outage; the oldest are given up.
 	mostPending = 50_000
 	// tellAtOnce is how many settlements are told together.
@@ -204,7 +206,7 @@ func (t *teller) run() {
 			t.finish()
 			return
 		case <-renew.C:
-			t.renew()
+			renew.Reset(t.renew())
 			continue
 		case <-wake:
 		case <-again:
@@ -219,7 +221,7 @@ func (t *teller) run() {
 			pause = firstPause
 			select {
 			case <-renew.C:
-				t.renew()
+				renew.Reset(t.renew())
 			default:
 			}
 		}
@@ -253,8 +255,8 @@ func (t *teller) tellSome(ctx context.Context) error {
 	return nil
 }
 
-// renew says which requests go on. It need not be heard every time.
-func (t *teller) renew() {
+// renew says which requests go on, and returns when to do so next. It need not be heard every time.
+func (t *teller) renew() time.Duration {
 	t.mu.Lock()
 	held := make([]state.Held, 0, len(t.open))
 	for p := range t.open {
@@ -262,11 +264,13 @@ func (t *teller) renew() {
 	}
 	t.mu.Unlock()
 	if len(held) == 0 {
-		return
+		return renewEvery
 	}
 	if err := t.store.Renew(context.Background(), held); err != nil {
 		t.log.Debug("running requests were not renewed", "requests", len(held), "error", err)
+		return renewAgain
 	}
+	return renewEvery
 }
 
 func (t *teller) finish() {
