@@ -44,7 +44,10 @@ type Options struct {
 	Replicas func() int
 	// Price is what so much of a model costs, at the dearest rate it may be billed at, in nano-dollars, and whether that is
 	// known. Without it no client may have a money limit: all its requests are refused.
-	Price   func(model string, u openai.Usage) (nanoUSD int64, known bool)
+	Price func(model string, u openai.Usage) (nanoUSD int64, known bool)
+	// Lease serves hot clients from blocks of about a second of traffic, which saves trips to a shared state that is not in
+	// this process.
+	Lease   bool
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -60,6 +63,7 @@ type Admission struct {
 	refusals *refusals
 	outputs  *outputs
 	teller   *teller
+	leases   *leases // nil: none are taken
 	metrics  *metrics
 
 	epoch    string        // of this replica: with a number behind it the name of a reservation
@@ -78,12 +82,22 @@ func New(store buckets, o Options) *Admission {
 		refusals: newRefusals(), outputs: newOutputs(), epoch: rand.Text()[:12]}
 	a.teller = newTeller(store, o.Log, a.refusals.forget)
 	a.metrics = newMetrics(o.Metrics, a.teller)
-	a.teller.begin(a.metrics)
+	sweep := func(time.Time) {}
+	if o.Lease {
+		a.leases = newLeases(o.Replicas, a.teller.tell)
+		sweep = func(now time.Time) { a.leases.sweep(now, false) }
+	}
+	a.teller.begin(a.metrics, sweep)
 	return a
 }
 
 // Close tells what is still to be told, for a few seconds at most. Nobody may be admitted meanwhile, or later.
-func (a *Admission) Close() error { return a.teller.close() }
+func (a *Admission) Close() error {
+	if a.leases != nil {
+		a.leases.sweep(time.Now(), true)
+	}
+	return a.teller.close()
+}
 
 // Admit charges the client's limits for one request. The error is a *proxy.Fault; the permit then tells how the limits
 // stand, as it does when there is none. A permit without an error must be settled once, whatever becomes of the request.
@@ -127,6 +141,9 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 		p.balances = known.balances
 		return known.limit, refusal(p, known)
 	}
+	if a.leased(ctx, p) {
+		return "", nil
+	}
 	v, err := a.store.Spend(ctx, p.subject, p.reservation, p.charges)
 	if err == nil && v.Refused == slots && a.teller.handover(ctx, p.subject) {
 		v, err = a.store.Spend(ctx, p.subject, p.reservation, p.charges)
@@ -135,6 +152,9 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 	case err == nil:
 		a.outage.answered()
 		p.balances = v.Balances
+		if a.leases != nil {
+			a.leases.see(p, v.Balances)
+		}
 		if v.OK {
 			return "", nil
 		}
@@ -156,6 +176,28 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 	default:
 		return "", &proxy.Fault{Kind: proxy.Internal, Public: "internal error", Err: err}
 	}
+}
+
+// leased serves the permit from a lease, or takes one. When that does not succeed the permit is charged by itself.
+func (a *Admission) leased(ctx context.Context, p *Permit) bool {
+	if a.leases == nil || !leasable(p.client) {
+		return false
+	}
+	begin := time.Now()
+	taken, block := a.leases.take(p, begin)
+	if block != nil {
+		name := a.newReservation()
+		v, err := a.store.Spend(ctx, p.subject, name, block)
+		if taken = err == nil && v.OK; err != nil {
+			a.withdraw(&Permit{client: p.client, subject: p.subject, reservation: name, charges: block}, err)
+		}
+		a.leases.answer(p, name, block, v, taken, begin)
+	}
+	if taken && p.needsSettling() {
+		p.entered = true
+		a.teller.reserved.Add(p.expected.tokens)
+	}
+	return taken
 }
 
 // withdraw gives back what may have been charged for a request that was not admitted.

@@ -25,6 +25,7 @@ type Permit struct {
 	charges     []state.Charge
 	balances    []state.Balance // of the charges, in order; nil when nobody knows them
 	unheard     bool            // decided without the store, or its answer was lost
+	lease       *lease          // nil: it was charged by itself
 	entered     bool            // admitted, and so to be settled
 	settled     atomic.Bool
 }
@@ -55,7 +56,7 @@ func (p *Permit) Settle(_ context.Context, spent Spent) {
 		a.outputs.see(p.client.ID, p.model, spent.Usage.Output)
 	}
 	used, known := p.used(spent)
-	s := p.settlement(func(c state.Charge) int64 {
+	truth := func(c state.Charge) int64 {
 		switch measure := measureOf(c); {
 		case !known || measure == proxy.Requests:
 			return c.Cost
@@ -64,13 +65,18 @@ func (p *Permit) Settle(_ context.Context, spent Spent) {
 		default:
 			return used.tokens
 		}
-	})
+	}
 	if known && p.client.Strict && (used.tokens > p.expected.tokens || used.nanoUSD > p.expected.nanoUSD) {
 		a.metrics.overshoot.Inc()
 		a.log.Error("a request used more than its bound: the strict limits of this client were exceeded", "client", p.client.ID,
 			"model", p.model, "tokens", used.tokens, "bound", p.expected.tokens)
 	}
-	a.teller.settle(p, s)
+	if p.lease != nil {
+		a.teller.reserved.Add(-p.expected.tokens)
+		a.leases.settle(p, truth)
+		return
+	}
+	a.teller.settle(p, p.settlement(truth))
 }
 
 // used is what is to be charged in place of what was expected; not known: that stays. A strict client is given back only

@@ -34,6 +34,7 @@ type teller struct {
 	store    buckets
 	log      *slog.Logger
 	told     func(subject string) // called after a settlement was heard
+	sweep    func(time.Time)      // called every sweepEvery
 	metrics  *metrics
 	reserved atomic.Int64 // tokens
 
@@ -60,8 +61,8 @@ func newTeller(store buckets, log *slog.Logger, told func(string)) *teller {
 		wake: make(chan struct{}, 1), end: make(chan struct{}), done: make(chan struct{})}
 }
 
-func (t *teller) begin(m *metrics) {
-	t.metrics = m
+func (t *teller) begin(m *metrics, sweep func(time.Time)) {
+	t.metrics, t.sweep = m, sweep
 	go t.run()
 }
 
@@ -80,16 +81,16 @@ func (t *teller) enter(p *Permit, most int64) bool {
 	return true
 }
 
-// leave notes that a permit has ended, or that it was not given after all.
+// leave notes that a permit was not given after all.
 func (t *teller) leave(p *Permit) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	p.entered = false
 	t.leaveLocked(p)
 	t.forgetLocked(p.subject)
 }
 
 func (t *teller) leaveLocked(p *Permit) {
-	p.entered = false
 	t.reserved.Add(-p.expected.tokens)
 	delete(t.open, p)
 	t.subjectLocked(p.subject).live--
@@ -194,6 +195,8 @@ func (t *teller) run() {
 	defer close(t.done)
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
 	var again <-chan time.Time // when to try again after a failure
 	pause := firstPause
 	for {
@@ -207,6 +210,9 @@ func (t *teller) run() {
 			return
 		case <-renew.C:
 			renew.Reset(t.renew())
+			continue
+		case now := <-sweep.C:
+			t.sweep(now)
 			continue
 		case <-wake:
 		case <-again:

@@ -112,7 +112,7 @@ func Start(ctx context.Context, cfg *config.Config, version string, log *slog.Lo
 	}
 	operators := auth.NewAdmin(auth.AdminOptions{Token: adminToken, Metrics: cfg.MetricsToken, Gate: gate})
 
-	permits := admission.New(a.store, admission.Options{Replicas: a.replicas, Log: log, Metrics: metrics})
+	permits := admission.New(a.store, admission.Options{Replicas: a.replicas, Lease: a.fleet != nil, Log: log, Metrics: metrics})
 	a.onStop("admission", permits.Close)
 	spine := relay.New(relay.Options{Admission: permits,
 		Balancer: a.keys, Upstream: up, InjectUsage: cfg.StreamUsage == config.InjectUsage, Shared: shared(cfg),

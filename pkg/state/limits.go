@@ -134,6 +134,9 @@ type Settlement struct {
 	// Unheard is set when the answer of Spend was lost, or it was not asked at all, so that the charges may not have been
 	// taken. Then the quotas are charged with all that was spent unless they were; rates and slots are not.
 	Unheard bool
+	// Apart is set for one that corrects what was charged under the name of another reservation. Its own name was never
+	// spent for, and each limit moves by what was spent less the cost, which may be 0 with a Spent below it.
+	Apart   bool
 	Amounts []Amount // slots have none: they are freed
 }
 

@@ -29,10 +29,10 @@ func (s *Store) settleLocked(settled state.Settlement, now time.Time) error {
 		held = &limit{}
 	}
 	open := held.open[settled.Reservation].After(now)
-	if told := held.told[settled.Reservation].After(now); told || !open && !settled.Unheard {
+	if told := held.told[settled.Reservation].After(now); told || !open && !settled.Unheard && !settled.Apart {
 		return nil
 	}
-	quotas, marks := held.settle(settled.Amounts, open, now)
+	quotas, marks := held.settle(settled.Amounts, open || settled.Apart, now)
 	if marks && s.file != nil {
 		ahead := &limit{arrival: held.arrival, quotas: quotas}
 		if err := s.file.writeLimit(settled.Subject, ahead.record(false)); err != nil {
@@ -40,14 +40,14 @@ func (s *Store) settleLocked(settled state.Settlement, now time.Time) error {
 		}
 	}
 	held.quotas = quotas
-	if open {
+	if open || settled.Apart {
 		for _, a := range settled.Amounts {
 			held.correct(a, now)
 		}
 	}
 	delete(held.open, settled.Reservation)
 	delete(held.slots, settled.Reservation)
-	if settled.Unheard {
+	if settled.Unheard || settled.Apart {
 		held.sweep(now)
 		put(&held.told, settled.Reservation, now.Add(state.OpenLife))
 	}
@@ -58,14 +58,14 @@ func (s *Store) settleLocked(settled state.Settlement, now time.Time) error {
 
 // settle is what the quotas are after a settlement, and whether one of them is now beyond its mark. What belongs to a
 // period that has ended changes nothing; what belongs to one that nobody has opened yet opens it.
-func (l *limit) settle(amounts []state.Amount, open bool, now time.Time) (quotas map[string]*quota, marks bool) {
+func (l *limit) settle(amounts []state.Amount, charged bool, now time.Time) (quotas map[string]*quota, marks bool) {
 	quotas = maps.Clone(l.quotas)
 	for _, a := range amounts {
 		if a.Slots > 0 || a.Rate.Count > 0 {
 			continue
 		}
 		delta := a.Spent
-		if open {
+		if charged {
 			delta -= a.Cost
 		}
 		q := quota{start: a.Start, end: a.Quota.End(a.Start)}

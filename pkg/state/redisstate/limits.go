@@ -132,7 +132,14 @@ func (s *Store) Settle(ctx context.Context, settlements []state.Settlement) erro
 }
 
 func appendSettlement(args []any, settled state.Settlement) []any {
-	args = append(args, settled.Reservation, settled.Unheard, 0)
+	how := 0
+	switch {
+	case settled.Unheard:
+		how = 1
+	case settled.Apart:
+		how = 2
+	}
+	args = append(args, settled.Reservation, how, 0)
 	n := len(args) - 1
 	count := 0
 	for _, a := range settled.Amounts {

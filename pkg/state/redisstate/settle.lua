@@ -3,7 +3,8 @@
 -- settled before, or that nobody knows any more, changes nothing.
 -- KEYS  limits (hash), open reservations (sorted set), slots (sorted set)
 -- ARGV[1..2]  ms that an unheard reservation is remembered; time to live of a quota that never ends, ms
--- then for each reservation: its name, 1 if the answer of its spending was lost, number of amounts, and for each amount
+-- then for each reservation: its name, 0, or 1 if the answer of its spending was lost, or 2 if it corrects what was charged
+-- under another name; number of amounts, and for each amount
 --   name, kind, cost, spent, and   rate: span us of spent - cost, tolerance us   quota: start, end (unix s, 0: never)
 -- It is allowed when Redis is out of memory: it frees more than it takes, and who was charged too much is waiting.
 local t = redis.call('TIME')
@@ -41,23 +42,25 @@ redis.call('ZCARD', KEYS[3])
 local gone, told, settled = {}, {}, 0
 local i = 3
 while i <= #ARGV do
-  local reservation, unheard, amounts = ARGV[i], ARGV[i + 1] == '1', tonumber(ARGV[i + 2])
+  local reservation, marked, amounts = ARGV[i], ARGV[i + 1] ~= '0', tonumber(ARGV[i + 2])
+  local apart = ARGV[i + 1] == '2'
   i = i + 3
   local at = redis.call('ZMSCORE', KEYS[2], reservation, '~' .. reservation)
   local open = tonumber(at[1] or 0) > ms and not gone[reservation]
   local again = gone[reservation] or tonumber(at[2] or 0) > ms
-  local apply = not again and (open or unheard)
+  local apply = not again and (open or marked)
+  local charged = open or apart
   for _ = 1, amounts do
     local name, kind, cost, spent = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
     local x, y = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
     i = i + 6
-    if apply and kind == 'quota' then quota(name, open and spent - cost or spent, x, y) end
-    if apply and open and kind == 'rate' and spent ~= cost then rate(name, x, y) end
+    if apply and kind == 'quota' then quota(name, charged and spent - cost or spent, x, y) end
+    if apply and charged and kind == 'rate' and spent ~= cost then rate(name, x, y) end
   end
   if apply then
     settled = settled + 1
     gone[reservation] = true
-    if unheard then told[reservation] = true end
+    if marked then told[reservation] = true end
   end
 end
 local writes = {}

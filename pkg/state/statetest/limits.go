@@ -156,6 +156,26 @@ func unheard(t *testing.T, s state.Store) {
 	same(t, "taken late", lefts(t, s, who, charges...), 100, 470, 5)
 }
 
+// A correction under a name of its own moves every limit, once.
+func apart(t *testing.T, s state.Store) {
+	who := fresh("c:")
+	charges := []state.Charge{perHour(100, 50), inTotal(500, 50)}
+	v := reserve(t, s, who, fresh("r"), charges...)
+	want := []int64{50, 450}
+	for _, moved := range []int64{20, -30} {
+		correction := settled(who, fresh("r"), v, charges, moved, moved)
+		correction.Apart = true
+		for i := range correction.Amounts {
+			correction.Amounts[i].Cost = 0
+		}
+		want[0], want[1] = want[0]-moved, want[1]-moved
+		for range 2 {
+			settle(t, s, correction)
+			same(t, fmt.Sprint("moved by ", moved), lefts(t, s, who, charges...), want...)
+		}
+	}
+}
+
 // What belongs to a day that has ended does not count for this one.
 func endedPeriods(t *testing.T, s state.Store) {
 	who := fresh("c:")

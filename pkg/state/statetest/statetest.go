@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) state.Store) {
 		"mixed charges":      mixedAllOrNothing,
 		"settle once":        settleOnce,
 		"unheard":            unheard,
+		"apart":              apart,
 		"ended periods":      endedPeriods,
 		"slots are exact":    slotsAreExact,
 		"later rest wins":    laterRestWins,
