@@ -79,6 +79,9 @@ func (p *Permit) Settle(_ context.Context, spent Spent) {
 	a.teller.settle(p, p.settlement(truth))
 }
 
+// implausible are more tokens than any model takes in one request. An upstream that says so would put a client off for years.
+const implausible = 1 << 27
+
 // used is what is to be charged in place of what was expected; not known: that stays. A strict client is given back only
 // what the upstream says in figures that it did not use.
 func (p *Permit) used(spent Spent) (u amounts, known bool) {
@@ -88,7 +91,12 @@ func (p *Permit) used(spent Spent) (u amounts, known bool) {
 	case basis == openai.NoUsage || basis != openai.Exact && p.client.Strict:
 		return amounts{}, false
 	}
-	u.tokens = min(max(spent.Usage.Input, 0)+max(spent.Usage.Output, 0), most)
+	u.tokens = max(spent.Usage.Input, 0) + max(spent.Usage.Output, 0)
+	if u.tokens > implausible && u.tokens > p.expected.tokens {
+		p.admission.log.Warn("an upstream says that one request used more tokens than any can; it is not believed", "client", p.client.ID,
+			"model", p.model, "tokens", u.tokens)
+		return amounts{}, false
+	}
 	if priced(p.client) {
 		money, found := p.admission.price(p.model, spent.Usage)
 		if !found { // the price was taken away meanwhile

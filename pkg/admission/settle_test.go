@@ -105,6 +105,7 @@ func TestSettledFor(t *testing.T) {
 		"rejected":         {Spent{Rejected: true}, 0, size + around + 100},
 		"far more":         {exact(5000, 9000), 14_000, 14_000},
 		"negative figures": {exact(-5, -9), 0, 0},
+		"beyond belief":    {exact(1<<52, 1<<52), size/3 + 100, size + around + 100},
 	} {
 		for mode, want := range map[string]int64{"soft": c.soft, "strict": c.strict} {
 			t.Run(name+" "+mode, func(t *testing.T) {

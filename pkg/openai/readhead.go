@@ -16,7 +16,7 @@ func ReadHead(body []byte) Head {
 	if !doc.IsObject() {
 		return Head{}
 	}
-	var r headReader
+	r := headReader{names: make([]string, 0, 16)}
 	doc.ForEach(r.member)
 	r.head.Readable = isDocument(text)
 	r.head.Doubled = r.models > 1

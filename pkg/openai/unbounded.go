@@ -20,6 +20,7 @@ var bounded = map[string]bool{
 	"response_format": true, "text": true, "tools": true, "tool_choice": true, "parallel_tool_calls": true,
 	"functions": true, "function_call": true, "metadata": true, "store": true, "reasoning_effort": true, "reasoning": true,
 	"verbosity": true, "truncation": true, "include": true, "dimensions": true, "encoding_format": true,
+	"service_tier": true, "max_tool_calls": true, "top_k": true, "min_p": true, "repetition_penalty": true,
 }
 
 // absent are those that add nothing while they are null, false or empty, and otherwise something without a bound.
@@ -39,13 +40,11 @@ const mostMembers = 64
 
 // limit notes what a member says of the tokens that the request can use at most.
 func (r *headReader) limit(name string, value gjson.Result) {
-	if slices.Contains(r.names, name) {
-		r.unbounded(name) // parsers differ in which of two they take
-	}
-	if len(r.names) < mostMembers {
-		r.names = append(r.names, strings.Clone(name))
-	} else {
-		r.unbounded(name)
+	if r.head.Unbounded == "" {
+		if slices.Contains(r.names, name) || len(r.names) == mostMembers {
+			r.unbounded(name) // parsers differ in which of two they take
+		}
+		r.names = append(r.names, name)
 	}
 	switch name {
 	case "n", "best_of":

@@ -92,6 +92,32 @@ func TestNothingIsHalfTaken(t *testing.T) {
 	})
 }
 
+// A replica whose clock is wrong by hours, in either direction, gets nothing more out of a quota.
+func TestWrongClocks(t *testing.T) {
+	s := opened(t, redistest.Start(t).URL())
+	now := time.Now()
+	spend := func(at time.Time) int64 {
+		q := state.Quota{Limit: 3, Period: proxy.Hour}
+		reply, err := s.spend.Run(t.Context(), s.hot, s.limitKeys("c:one"), limitsLife.Milliseconds(), "", 0, 0,
+			"requests/hour", 1, "quota", q.Limit, unix(q.Start(at)), unix(q.End(at))).Int64Slice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply[0]
+	}
+	admitted := 0
+	for range 5 {
+		for _, skew := range []time.Duration{0, 90 * time.Minute, -90 * time.Minute} {
+			if spend(now.Add(skew)) == 0 {
+				admitted++
+			}
+		}
+	}
+	if admitted != 3 {
+		t.Errorf("%d admitted of 3", admitted)
+	}
+}
+
 // Many settlements, of many subjects, in one call, while the scripts are forgotten.
 func TestSettleMany(t *testing.T) {
 	server := redistest.Start(t)
@@ -138,6 +164,16 @@ func TestSettleMany(t *testing.T) {
 }
 
 // What a request's admission costs for a client with five limits.
+func BenchmarkSpendOneLimit(b *testing.B) {
+	s := opened(b, redistest.Start(b).URL())
+	for b.Loop() {
+		if v, err := s.Spend(context.Background(), "c:one", "", five(10)[:1]); err != nil || !v.OK {
+			b.Fatal(v, err)
+		}
+	}
+	b.Log(s.slow.Info(context.Background(), "commandstats").Val())
+}
+
 func BenchmarkSpendFiveLimits(b *testing.B) {
 	server := redistest.Start(b)
 	s := opened(b, server.URL())

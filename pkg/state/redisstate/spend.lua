@@ -51,8 +51,9 @@ for index, name in ipairs(names) do
   elseif kind == 'quota' then
     local from, used = string.match(text, '^(%d+):(%d+)$')
     from, used = tonumber(from or '-1'), tonumber(used or '0')
-    -- A replica whose clock is behind must not open a period again that has ended for the others.
-    if from < b then from, used = b, 0 end
+    -- A replica whose clock is behind must not open a period again that has ended for the others, nor one whose clock is
+    -- ahead end theirs early.
+    if from < b and (b * 1000 <= ms or from < 0) then from, used = b, 0 end
     was, is, third = used, used + cost, from
     second = c > 0 and math.max(0, c * 1000 - ms) or -1
     if cost > 0 then
