@@ -41,7 +41,21 @@ func (r *rig) leave(t *testing.T, token string, lines int) answer {
 	return answer{status: resp.StatusCode}
 }
 
-// limitLeft is what Redis has of a limit of a client: a field of its hash.
+// settled waits until no request of a limited client runs and all is told.
+func settled(t *testing.T, replicas ...*rig) {
+	t.Helper()
+	eventually(t, "all is settled", func() bool {
+		for _, r := range replicas {
+			m := r.get(t, "/metrics", adminToken).body
+			if !strings.Contains(m, "oap_admission_settles_pending 0\n") || !strings.Contains(m, "oap_admission_reserved_tokens 0\n") {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// limitUsed is what Redis has of a limit of a client: a field of its hash.
 func limitUsed(t *testing.T, r *redistest.Server, client, limit string) int64 {
 	t.Helper()
 	text, err := r.Field("oap:{c:"+client+"}", limit)
@@ -92,7 +106,7 @@ func TestStrictQuotaOfAFleet(t *testing.T) {
 			t.Fatalf("request %d: %s", i, a.body)
 		}
 	}
-	eventually(t, "all is settled", func() bool { return len(server.Keys("oap:{c:strict}:open")) == 0 })
+	settled(t, replicas...)
 	used := limitUsed(t, server, "strict", "tokens/total")
 	t.Logf("answers %v; %d counted, %d billed upstream, of %d", statuses, used, bill(), limit)
 	if over.Load() > 0 || used > limit || bill() > used {
@@ -129,7 +143,7 @@ func TestSoftTokensOfAFleet(t *testing.T) {
 	if headers.Load() != calls {
 		t.Errorf("%d of %d answers tell how the limits stand", headers.Load(), calls)
 	}
-	eventually(t, "all is settled", func() bool { return len(server.Keys("oap:{c:soft}:open")) == 0 })
+	settled(t, replicas...)
 	var bill int64
 	for _, s := range mock.Stats() {
 		bill += s.InputTokens + s.OutputTokens
@@ -141,7 +155,7 @@ func TestSoftTokensOfAFleet(t *testing.T) {
 	if a := replicas[0].post(t, "/v1/chat/completions", clientToken, plain); a.status != 503 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	eventually(t, "all is settled", func() bool { return len(server.Keys("oap:{c:soft}:open")) == 0 })
+	settled(t, replicas...)
 	if used, n := limitUsed(t, server, "soft", "tokens/month"), limitUsed(t, server, "soft", "requests/day"); used != bill || n != calls+1 {
 		t.Errorf("after a request that was not carried out: %d tokens, %d requests", used, n)
 	}
@@ -183,7 +197,7 @@ func TestQuotasWithoutRedis(t *testing.T) {
 	const each = 19 + 60
 	ask := func(token string) answer { return r.post(t, "/v1/chat/completions", token, plain) }
 	ask("sk-test-allow-000000000000000001")
-	eventually(t, "it is settled", func() bool { return len(server.Keys("oap:{c:allow}:open")) == 0 })
+	settled(t, r)
 	before := limitUsed(t, server, "allow", "tokens/month")
 	server.Freeze()
 	begin := time.Now()
