@@ -7,6 +7,9 @@
 // told again until it was heard, which changes nothing the second time. A replica that dies with open permits leaves them
 // charged as they were, and its slots free themselves.
 //
+// A soft client that is hot is lent a second of its traffic at a time (lease.go), so that it costs the shared state about a
+// call a second and not one for each request.
+//
 // When the shared state cannot answer, rates and slots go on here at their share, the limit divided by the replicas last
 // seen: a proxy that refuses everybody is worse than one whose limits are roughly right for a while, and one that admits
 // everybody has no limits. Quotas have no share; each client says what becomes of it (AllowUncounted). Each such decision

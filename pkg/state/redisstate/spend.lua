@@ -10,23 +10,24 @@
 --   rate: debt us, 0, 0   quota: used, ms to the end of the period (-1: never), its start   slots: how many are held, 0, 0
 -- Rates are kept as "arrival:tolerance" in us of Redis time (GCRA), quotas as "start:used", reservations and slots by
 -- their end in ms. Everything is read, and so of the right type, before anything is written.
-local t = redis.call('TIME')
+local call, match, format, max = redis.call, string.match, string.format, math.max
+local t = call('TIME')
 local now = tonumber(t[1]) * 1000000 + tonumber(t[2])
 local ms = math.floor(now / 1000)
 local reservation = ARGV[2]
 local names, first = {}, 5
 for i = first, #ARGV, 6 do names[#names + 1] = ARGV[i] end
-local stored = redis.call('HMGET', KEYS[1], unpack(names))
+local stored = call('HMGET', KEYS[1], unpack(names))
 local known = false
 if reservation ~= '' then
-  local at = redis.call('ZMSCORE', KEYS[2], reservation, '~' .. reservation)
-  known = math.max(tonumber(at[1] or 0), tonumber(at[2] or 0)) > ms
+  local at = call('ZMSCORE', KEYS[2], reservation, '~' .. reservation)
+  known = max(tonumber(at[1] or 0), tonumber(at[2] or 0)) > ms
 end
 local refused, wait, held = 0, 0, false
 local function refuse(index, span)
   if refused == 0 or wait >= 0 and (span < 0 or span > wait) then refused, wait = index, span end
 end
-local function integer(n) return string.format('%.0f', n) end
+local function integer(n) return format('%.0f', n) end
 local life = tonumber(ARGV[1])
 local out, before, writes = {0, 0}, {0, 0}, {}
 for index, name in ipairs(names) do
@@ -36,39 +37,40 @@ for index, name in ipairs(names) do
   local text = stored[index] or ''
   local was, is, second, third = 0, 0, 0, 0
   if kind == 'rate' then
-    local tat, tolerance = string.match(text, '^(%d+):?(%d*)$')
+    local tat, tolerance = match(text, '^(%d+):?(%d*)$')
     tat, tolerance = tonumber(tat or '0'), tonumber(tolerance or '')
     -- A lowered burst must not leave a debt longer than the new one allows; a debt that was settled stays.
     if tat > now + b and (not tolerance or tolerance > b) then tat = now + b end
-    was = math.max(tat - now, 0)
+    was = max(tat - now, 0)
     is = was + a
     if cost > 0 then
       if is > b then refuse(index, a > b and -1 or math.ceil((is - b) / 1000)) end
       writes[#writes + 1] = name
-      writes[#writes + 1] = integer(now + is) .. ':' .. integer(b)
-      life = math.max(life, is / 1000 + 60000)
+      writes[#writes + 1] = format('%.0f:%.0f', now + is, b)
+      life = max(life, is / 1000 + 60000)
     end
   elseif kind == 'quota' then
-    local from, used = string.match(text, '^(%d+):(%d+)$')
+    local from, used = match(text, '^(%d+):(%d+)$')
     from, used = tonumber(from or '-1'), tonumber(used or '0')
     -- A replica whose clock is behind must not open a period again that has ended for the others, nor one whose clock is
     -- ahead end theirs early.
     if from < b and (b * 1000 <= ms or from < 0) then from, used = b, 0 end
     was, is, third = used, used + cost, from
-    second = c > 0 and math.max(0, c * 1000 - ms) or -1
+    second = c > 0 and max(0, c * 1000 - ms) or -1
     if cost > 0 then
       if is > a then refuse(index, cost > a and -1 or second) end
       writes[#writes + 1] = name
-      writes[#writes + 1] = integer(from) .. ':' .. integer(is)
+      writes[#writes + 1] = format('%.0f:%.0f', from, is)
     end
   else
-    was = redis.call('ZCOUNT', KEYS[3], '(' .. integer(ms), '+inf')
+    was = call('ZCOUNT', KEYS[3], '(' .. integer(ms), '+inf')
     is = was + cost
     held = held or cost > 0
     if cost > 0 and is > a then refuse(index, 1000) end
   end
-  before[#before + 1], before[#before + 2], before[#before + 3] = was, second, third
-  out[#out + 1], out[#out + 2], out[#out + 3] = is, second, third
+  local to = index * 3
+  before[to], before[to + 1], before[to + 2] = was, second, third
+  out[to], out[to + 1], out[to + 2] = is, second, third
 end
 if known then return before end
 if refused > 0 then
@@ -76,17 +78,17 @@ if refused > 0 then
   return before
 end
 if #writes > 0 then
-  redis.call('HSET', KEYS[1], unpack(writes))
-  redis.call('PEXPIRE', KEYS[1], integer(life))
+  call('HSET', KEYS[1], unpack(writes))
+  call('PEXPIRE', KEYS[1], integer(life))
 end
 if reservation ~= '' and (#writes > 0 or held) then
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', integer(ms))
-  redis.call('ZADD', KEYS[2], integer(ms + tonumber(ARGV[3])), reservation)
-  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+  call('ZREMRANGEBYSCORE', KEYS[2], '-inf', integer(ms))
+  call('ZADD', KEYS[2], integer(ms + tonumber(ARGV[3])), reservation)
+  call('PEXPIRE', KEYS[2], ARGV[3])
 end
 if held then
-  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', integer(ms))
-  redis.call('ZADD', KEYS[3], integer(ms + tonumber(ARGV[4])), reservation)
-  redis.call('PEXPIRE', KEYS[3], ARGV[4])
+  call('ZREMRANGEBYSCORE', KEYS[3], '-inf', integer(ms))
+  call('ZADD', KEYS[3], integer(ms + tonumber(ARGV[4])), reservation)
+  call('PEXPIRE', KEYS[3], ARGV[4])
 end
 return out
