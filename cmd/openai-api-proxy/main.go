@@ -21,6 +21,7 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+	_ "time/tzdata" // images have no zones of their own, and clients may have
 
 	"openai-api-proxy/pkg/app"
 	"openai-api-proxy/pkg/config"

@@ -118,8 +118,9 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	}
 	a.operators = auth.NewAdmin(auth.AdminOptions{Token: adminToken, Metrics: cfg.MetricsToken, Gate: gate})
 
-	spine := relay.New(relay.Options{Admission: admission.New(a.store, admission.Options{Replicas: a.replicas, Log: log, Metrics: metrics}),
-		Upstream: up, Log: log, Metrics: metrics})
+	permits := admission.New(a.store, admission.Options{Replicas: a.replicas, Lease: a.fleet != nil, Log: log, Metrics: metrics})
+	a.onStop("admission", permits.Close)
+	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Log: log, Metrics: metrics})
 	a.edge = edge.New(edge.Options{Usage: meter, Health: a.health, TrustedProxies: cfg.TrustedProxies,
 		CORSOrigins: cfg.CORSOrigins, MaxBody: cfg.MaxBodyBytes, KeepBodies: cfg.RequestLogBodies, Mask: a.live.maskSecrets,
 		Operator: a.operators.Admin, Log: log, Metrics: metrics})

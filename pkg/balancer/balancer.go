@@ -29,7 +29,7 @@ import (
 // store is what the balancer needs of the shared state.
 type store interface {
 	Advance(ctx context.Context, pool string, n int64) (int64, error)
-	Spend(ctx context.Context, subject string, charges []state.Charge) (state.Verdict, error)
+	Spend(ctx context.Context, subject, reservation string, charges []state.Charge) (state.Verdict, error)
 	Fail(ctx context.Context, key string, seen state.Attempts) (state.Attempts, error)
 	Rest(ctx context.Context, r state.Rest) error
 	Wake(ctx context.Context, s state.Subject) error

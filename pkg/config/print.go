@@ -152,6 +152,24 @@ func (p *printer) client(c *Client) {
 	if c.RPM > 0 {
 		p.line("    rpm", fmt.Sprintf("%d (burst %d)", c.RPM, c.Burst))
 	}
+	if c.TPM > 0 {
+		p.line("    tpm", c.TPM)
+	}
+	if c.Concurrency > 0 {
+		p.line("    concurrency", c.Concurrency)
+	}
+	for _, b := range c.Quota {
+		p.line("    quota", fmt.Sprintf("%s (%s)", b.Amount(), b.Period))
+	}
+	if c.Metered() {
+		p.line("    mode", map[bool]string{false: "soft", true: "strict"}[c.Strict])
+	}
+	if len(c.Quota) > 0 {
+		p.line("    onStateLoss", map[bool]string{false: "deny", true: "allow"}[c.AllowUncounted])
+	}
+	if c.Zone != nil {
+		p.line("    timeZone", c.Zone)
+	}
 	p.optional("models", strings.Join(c.Models, " "))
 	p.optional("pool", c.Pool)
 	if len(c.IPs) > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"openai-api-proxy/pkg/balancer"
@@ -101,6 +102,11 @@ func (r *run) ask() balancer.Ask {
 		ask.Last = t.verdict().Outcome
 	}
 	return ask
+}
+
+// unexecuted reports whether the upstream certainly carried nothing out, in any of the tries.
+func (r *run) unexecuted() bool {
+	return !slices.ContainsFunc(r.tries, func(t *try) bool { return t.verdict().Outcome.Row().Fate != proxy.NotExecuted })
 }
 
 // again decides whether another key may be tried after t, by the row of its outcome.
