@@ -84,6 +84,7 @@ func (s *Snapshot) Holder(hash [sha256.Size]byte) string { return s.secrets()[ha
 // file; the snapshot then leaves those overrides out.
 func (c *Catalog) buildLocked(base *config.Config) (*Snapshot, error) {
 	s := &Snapshot{Version: c.version, Base: base, Settings: base.Settings, Overrides: map[string]json.RawMessage{}}
+	s.Keys = make([]Key, 0, len(base.Keys)+len(c.items))
 	for _, k := range base.Keys {
 		s.Keys = append(s.Keys, c.overriddenKeyLocked(k))
 	}
@@ -170,22 +171,32 @@ func runtimeClient(e *entry) Client {
 }
 
 // unique sorts the keys and leaves out those whose id or secret another one has: what is configured in file or environment
-// stays, of two others the one with the smaller id.
+// stays, of two others the one with the smaller id. It sorts where they are rather than the keys themselves: there may be
+// very many.
 func (c *Catalog) unique(keys []Key) []Key {
-	ids, secrets := make(map[string]bool, len(keys)), make(map[proxy.Secret]bool, len(keys))
-	slices.SortFunc(keys, func(a, b Key) int {
-		return cmp.Or(cmp.Compare(rank(a.Source), rank(b.Source)), cmp.Compare(a.ID, b.ID))
+	order := make([]*Key, len(keys))
+	for i := range keys {
+		order[i] = &keys[i]
+	}
+	slices.SortFunc(order, func(a, b *Key) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(rank(a.Source), rank(b.Source)))
 	})
-	kept := keys[:0]
-	for _, k := range keys {
-		if ids[k.ID] || secrets[k.Secret] {
+	holders := make(map[proxy.Secret]string, len(keys)) // those of file and environment first
+	for r := range 2 {
+		for _, k := range order {
+			if _, held := holders[k.Secret]; !held && rank(k.Source) == r {
+				holders[k.Secret] = k.ID
+			}
+		}
+	}
+	kept := make([]Key, 0, len(keys))
+	for _, k := range order {
+		if holders[k.Secret] != k.ID || len(kept) > 0 && kept[len(kept)-1].ID == k.ID {
 			c.Log.Debug("a key is configured twice; the one added at run time is left out", "id", k.ID, "source", k.Source)
 			continue
 		}
-		ids[k.ID], secrets[k.Secret] = true, true
-		kept = append(kept, k)
+		kept = append(kept, *k)
 	}
-	slices.SortFunc(kept, func(a, b Key) int { return cmp.Compare(a.ID, b.ID) })
 	return kept
 }
 
