@@ -36,13 +36,14 @@ func (c *Config) Print(w io.Writer) error {
 	return err
 }
 
-// Fingerprint is ten hex digits that change whenever a setting does, the same on replicas that are set alike. Load
-// makes it once, since probes ask for it.
+// Fingerprint is ten hex digits that change whenever a setting does, the same on replicas that are set alike: where each
+// of them listens and keeps its data is its own. Load makes it once, since probes ask for it.
 func (c *Config) Fingerprint() string { return c.fingerprint }
 
 func (c *Config) hash() string {
-	hash := sha256.New()
-	_ = c.Print(hash) // a hash takes everything
+	hash, alike := sha256.New(), *c
+	alike.Listen, alike.AdminAddr, alike.DataDir = "", "", ""
+	_ = alike.Print(hash) // a hash takes everything
 	return hex.EncodeToString(hash.Sum(nil)[:5])
 }
 

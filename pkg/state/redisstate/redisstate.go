@@ -144,6 +144,12 @@ func (s *Store) DegradedSince() time.Time {
 	return time.Unix(0, at)
 }
 
+// RoundTrips is how often Redis was asked since the start: by what requests wait for, and by everything else. A script that
+// Redis did not know yet is two.
+func (s *Store) RoundTrips() (hot, slow int64) {
+	return s.hotGuard.trips.Load(), s.slowGuard.trips.Load()
+}
+
 func unavailable(err error) error {
 	if err == nil {
 		return nil
