@@ -44,6 +44,9 @@ func (o *outbox) rest(r state.Rest) {
 	o.put(message{r.Subject, func(ctx context.Context) error { return o.store.Rest(ctx, r) }})
 }
 
+// idle reports whether next to nothing waits: what can be done without is told only then.
+func (o *outbox) idle() bool { return len(o.queue) < outboxSize/256 }
+
 func (o *outbox) wake(s state.Subject) {
 	o.put(message{s, func(ctx context.Context) error { return o.store.Wake(ctx, s) }})
 }
