@@ -154,7 +154,7 @@ func (b *Balancer) slow(a *account, model string, wait time.Duration) {
 		b.metrics.rests.WithLabelValues(string(proxy.Slowed)).Inc()
 	}
 	b.Log.Debug("slowed", "account", a.id, "model", clipped(model), "until", rest.Until)
-	if wait >= slowedTold && b.outbox.idle() {
+	if wait >= slowedTold && b.outbox.spare(now) {
 		b.outbox.rest(rest)
 	}
 }

@@ -390,6 +390,40 @@ func TestSlowedIsForgottenByHand(t *testing.T) {
 	}
 }
 
+// What the fleet is told is bounded, however many accounts are slowed; here they all are.
+func TestTellingOfManyIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstate.New()
+		b := balancerOf(t, setup{Keys: pooled(make([]int64, 500)...), Store: store})
+		defer b.Close()
+		told := func() int {
+			synctest.Wait()
+			rests, _ := store.Rests(t.Context())
+			return len(rests)
+		}
+		slow := func(from, to int) {
+			for _, k := range b.view.Load().keys[from:to] {
+				b.slow(k.account, "m", time.Minute)
+			}
+		}
+		slow(0, 300)
+		if got := told(); got < 1 || got > spareAtOnce+1 {
+			t.Errorf("%d of 300 were told at once, want %d", got, spareAtOnce)
+		}
+		before := told()
+		time.Sleep(10 * spareEvery)
+		slow(300, 500)
+		if got := told() - before; got < 1 || got > 10 {
+			t.Errorf("%d of 200 were told after the time of 10", got)
+		}
+		for _, k := range b.view.Load().keys {
+			if !k.account.pace.slowed.resting("m", time.Now().UnixNano()) {
+				t.Fatalf("%s is not slowed here", k.ID)
+			}
+		}
+	})
+}
+
 // Names of models come from callers.
 func TestPacesAreBounded(t *testing.T) {
 	b := balancerOf(t, setup{Keys: pooled(1, 1)})
