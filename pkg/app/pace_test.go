@@ -3,10 +3,13 @@ package app_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"openai-api-proxy/pkg/mockopenai"
 	"openai-api-proxy/pkg/redistest"
@@ -30,7 +33,8 @@ func TestSlowsBeforeTheUpstreamRefuses(t *testing.T) {
 				t.Parallel()
 				mock, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{ContentBytes: 4, LatencyMS: 15, JitterMS: 10,
 					RPM: perSpan, MinuteMS: float64(span.Milliseconds()), NoRateHeaders: quiet}))
-				replicas := fleet(t, redistest.Start(t), 2, map[string]string{"OPENAI_BASE_URL": url, "LOG_LEVEL": "warn", "CONFIG_FILE": "c.json",
+				server := redistest.Start(t)
+				replicas := fleet(t, server, 2, map[string]string{"OPENAI_BASE_URL": url, "LOG_LEVEL": "warn", "CONFIG_FILE": "c.json",
 					"file": fmt.Sprintf(`{"strategy":"weighted","keys":[{"id":"a","key":%q},{"id":"b","key":%q},{"id":"c","key":%q,"weight":4}]}`,
 						keyNumber(1), keyNumber(2), keyNumber(3))})
 				n := steadily(each, lasting, func(i int) {
@@ -41,6 +45,9 @@ func TestSlowsBeforeTheUpstreamRefuses(t *testing.T) {
 				var sum int64
 				for _, s := range mock.Stats() {
 					sum += s.RateLimited
+				}
+				if !quiet && !toldOfPace(t, server.Addr()) {
+					t.Error("the fleet was never told")
 				}
 				t.Logf("of %d calls %d met a refusal; %s", n, sum, restsOf(t, replicas))
 				mu.Lock()
@@ -53,6 +60,18 @@ func TestSlowsBeforeTheUpstreamRefuses(t *testing.T) {
 	if refused[true] < 10 || refused[false]*2 > refused[true] {
 		t.Error("want many of the first, and at most half as many of the second")
 	}
+}
+
+// toldOfPace reports whether Redis remembers that an account was slowed.
+func toldOfPace(t *testing.T, addr string) bool {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	rests, err := client.HKeys(t.Context(), "oap:{rests}").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(rests, func(subject string) bool { return strings.HasPrefix(subject, "account-pace/") })
 }
 
 // steadily calls f in the same intervals, whatever it takes, waits for all calls and returns how many there were.

@@ -240,6 +240,81 @@ func TestSlowedForAsLongAsIsMissing(t *testing.T) {
 	})
 }
 
+// A step that is larger than the limit asks for all of it, not for what can never be; a large one is forgotten slowly.
+func TestStepsThatWereLarge(t *testing.T) {
+	f := flow{heard: true, left: 60}
+	for range 10 {
+		l := level(60, 20, 40*time.Second)
+		f.learn(&l, 40)
+	}
+	one := level(60, 30, 30*time.Second)
+	f.learn(&one, 1)
+	if got := f.wait(&one); got < 4*time.Second || got > 6*time.Second {
+		t.Errorf("after a small step: %v for the missing five", got)
+	}
+	small := level(3, 1, 2*time.Second)
+	if got := f.wait(&small); got != 2*time.Second {
+		t.Errorf("of a limit of three: %v, want the two seconds in which all is back", got)
+	}
+	for range 40 {
+		f.learn(&one, 1)
+	}
+	if got := f.wait(&one); got != 0 {
+		t.Errorf("after many small steps: %v", got)
+	}
+}
+
+// What only adds a little to what is in force is neither told nor counted, what adds much is told.
+func TestSlowedALittleLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstate.New()
+		b := balancerOf(t, setup{Keys: pooled(1, 1), Store: store})
+		defer b.Close()
+		told := func() time.Duration {
+			synctest.Wait()
+			rests, _ := store.Rests(t.Context())
+			return time.Until(rests[0].Until)
+		}
+		for _, c := range []struct{ wait, want time.Duration }{{time.Second, time.Second}, {1200 * time.Millisecond, time.Second}, {2 * time.Second, 2 * time.Second}} {
+			if b.slow(b.known.account("of-k0"), "m", c.wait); told() != c.want {
+				t.Errorf("after %v the fleet heard of %v, want %v", c.wait, told(), c.want)
+			}
+		}
+		if got := b.slowedCount(); got != 1 {
+			t.Errorf("counted %v times", got)
+		}
+	})
+}
+
+// What the fleet told of is ended only by a request that began after it, and counts for keys that come later.
+func TestSlowedByTheFleet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := pooled(1, 1, 1)
+		b := balancerOf(t, setup{Keys: keys[:2]})
+		defer b.Close()
+		p, err := b.Pick(t.Context(), Ask{Model: "m"})
+		if err != nil || p.Key.ID != "k0" {
+			t.Fatalf("%v %v", p, err)
+		}
+		time.Sleep(time.Second)
+		var rests []state.Rest
+		for _, id := range []string{"of-k0", "of-k2"} {
+			rests = append(rests, state.Rest{Subject: state.Subject{Scope: proxy.ByPace, ID: id, Model: "m"}, Reason: proxy.Slowed,
+				Since: time.Now(), Until: time.Now().Add(time.Minute)})
+		}
+		b.Sync(rests)
+		p.Report(left(50))
+		p.Close()
+		if got := b.slowedFor("of-k0"); got != time.Minute {
+			t.Errorf("slowed for %v after an answer to a request that began before", got)
+		}
+		b.Configure(setup{Keys: keys, Strategy: "roundrobin", Policy: policy}.pool())
+		if got := b.slowedFor("of-k2"); got != time.Minute {
+			t.Errorf("a key that came later is slowed for %v", got)
+		}
+	})
+}
+
 // What a 429 began stays hard however the headers stand, and ends with its own success; being slowed does not end with it.
 func TestSlowedBesideCooling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
