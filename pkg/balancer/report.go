@@ -19,6 +19,7 @@ type Pick struct {
 	b     *Balancer
 	k     *key
 	model string
+	began int64       // unix ns
 	done  func(error) // settles the breaker; nil in a pool of one
 	probe []probe     // subjects on probation, of which this attempt is the probe
 
@@ -169,6 +170,7 @@ func (p *Pick) answered(v proxy.Verdict) {
 		b.put(state.Subject{Scope: proxy.ByEndpointMdl, ID: k.Endpoint, Model: p.model}, row.Reason, v)
 	default:
 		b.served(k, p.model)
+		p.heed(&v.Allowance)
 	}
 }
 
