@@ -309,7 +309,7 @@ func TestEveryFieldIsShown(t *testing.T) {
 		differs   map[string]string
 	}{
 		{reflect.TypeFor[proxy.Key](), reflect.TypeFor[keyAnswer](), map[string]string{"Secret": "Key", "Endpoint": "BaseURL"}},
-		{reflect.TypeFor[proxy.Client](), reflect.TypeFor[clientAnswer](), nil},
+		{reflect.TypeFor[proxy.Client](), reflect.TypeFor[clientAnswer](), map[string]string{"Zone": "TimeZone", "Strict": "Mode", "AllowUncounted": "OnStateLoss"}},
 	} {
 		for i := range c.of.NumField() {
 			name := c.of.Field(i).Name
