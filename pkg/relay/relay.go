@@ -77,12 +77,14 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	permit, err := r.Admission.Admit(ctx, call.Client, admission.Ask{Op: call.Op, Head: call.Head, Length: call.Body.Length})
 	permit.Header(w.Header())
 	if err != nil {
+		(&run{call: call, rec: rec, why: whyOf(call, permit, err)}).tell(w.Header(), err)
 		return err
 	}
 	owed := admission.Spent{Unexecuted: true}
 	defer func() { permit.Settle(context.WithoutCancel(ctx), owed) }()
 	hide := r.injectUsage(call)
 	run := newRun(r, call, rec)
+	run.why = whyOf(call, permit, nil)
 	defer run.close()
 	owed = admission.Spent{} // unknown from here on: a panic leaves it so
 	best, err := run.answer(ctx)

@@ -40,7 +40,7 @@ type run struct {
 
 func newRun(r *Relay, call *proxy.Call, rec *proxy.Record) *run {
 	r.budget.earn()
-	return &run{relay: r, call: call, rec: rec, why: Why{Client: call.Client.ID}, deadline: rec.Start.Add(r.Policy.Deadline)}
+	return &run{relay: r, call: call, rec: rec, deadline: rec.Start.Add(r.Policy.Deadline)}
 }
 
 // answer tries keys until one answers for good, and returns the try whose answer goes to the caller.
