@@ -109,9 +109,12 @@ func TestWhyTellsLimits(t *testing.T) {
 				Left  int64
 			}
 		}
-	}) { if err := json.Unmarshal([]byte(a.header.Get("X-Proxy-Why")), &l); err != nil {
-		t.Fatalf("%v: %q", err, a.header.Get("X-Proxy-Why"))
-	}; return l }
+	}) {
+		if err := json.Unmarshal([]byte(a.header.Get("X-Proxy-Why")), &l); err != nil {
+			t.Fatalf("%v: %q", err, a.header.Get("X-Proxy-Why"))
+		}
+		return l
+	}
 	for i, want := range []struct {
 		status        int
 		before, after int64

@@ -11,7 +11,7 @@ func zone(t testing.TB, name string) *time.Location {
 	t.Helper()
 	z, err := time.LoadLocation(name)
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	return z
 }
