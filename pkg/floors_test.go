@@ -38,7 +38,8 @@ var may = map[string]string{
 	"app":              "*",
 	"mockopenai":       "-", // the upstream's side: nothing of ours
 	"cmd/mockopenai":   "mockopenai",
-	"openai-api-proxy": "app config state/redisstate",
+	"cli":              "mockopenai",
+	"openai-api-proxy": "app cli config state/redisstate",
 }
 
 func TestFloors(t *testing.T) {

@@ -67,6 +67,8 @@ func parse(args []string, out io.Writer) (addr string, mock *mockopenai.Server, 
 	flags.Float64Var(&set.ChunkJitterMS, "chunk-jitter-ms", set.ChunkJitterMS, "up to this much is added to it")
 	flags.IntVar(&set.ContentBytes, "content-bytes", set.ContentBytes, "length of the text of other answers")
 	flags.IntVar(&set.Requests, "requests", set.Requests, "requests remembered for /_requests; 0 in benchmarks")
+	flags.Int64Var(&set.RPM, "rpm", set.RPM, "requests per minute of each account and model; 0: no limit")
+	flags.Int64Var(&set.TPM, "tpm", set.TPM, "tokens per minute of each account and model; 0: no limit")
 	flags.BoolVar(&set.SetCookie, "set-cookie", set.SetCookie, "answers carry a Set-Cookie")
 	if err := flags.Parse(args); err != nil {
 		return "", nil, err

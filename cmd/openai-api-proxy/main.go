@@ -4,8 +4,10 @@
 //	openai-api-proxy check [--online]   load the configuration, print it redacted, or all its mistakes
 //	openai-api-proxy healthcheck        ask the running proxy whether it is ready
 //	openai-api-proxy version
+//	openai-api-proxy keys, clients, stats, ...   talk to a running proxy; see pkg/cli
+//	openai-api-proxy help [command]
 //
-// All settings come from the environment and the file that CONFIG_FILE names.
+// All settings of the proxy come from the environment and the file that CONFIG_FILE names.
 package main
 
 import (
@@ -21,8 +23,10 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+	_ "time/tzdata" // images have no zones of their own, and clients may have
 
 	"openai-api-proxy/pkg/app"
+	"openai-api-proxy/pkg/cli"
 	"openai-api-proxy/pkg/config"
 	"openai-api-proxy/pkg/state/redisstate"
 )
@@ -30,23 +34,50 @@ import (
 // version is stamped by the build: -ldflags "-X main.version=v1.2.3".
 var version = ""
 
-const usage = `usage: openai-api-proxy [serve | check [--online] | healthcheck | version]
+const usage = `usage: openai-api-proxy [serve | check [--online] | healthcheck | version | COMMAND ...]
+
+  serve              serve until a signal; this is what it does without a command
+  check              load the configuration and print it, secrets masked, or all its mistakes; --online asks the upstream too
+  healthcheck        ask the proxy on this machine whether it is ready
+  version            print the version
+
 Settings come from the environment and the file named by CONFIG_FILE; see README.md.
+
 `
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	if len(os.Args) > 1 && cli.Knows(os.Args[1]) {
+		os.Exit(command(os.Args[1:]))
+	}
+	err := run(os.Args[1:], os.Stdout, os.Stderr)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	}
+	switch {
+	case errors.Is(err, errUsage):
+		os.Exit(cli.Misuse)
+	case err != nil:
+		os.Exit(cli.Failed)
 	}
 }
 
-var errUsage = errors.New(usage)
+// command talks to a running proxy. The first signal ends it in good order, a second one at once.
+func command(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return cli.Run(ctx, cli.FromOS(), args)
+}
+
+var errUsage = errors.New(usage + cli.Help())
 
 func run(args []string, out, errs io.Writer) error {
 	command := "serve"
 	if len(args) > 0 {
 		command, args = args[0], args[1:]
+	}
+	if command == "help" || command == "-h" || command == "--help" {
+		return help(out, args)
 	}
 	online := command == "check" && len(args) == 1 && args[0] == "--online"
 	if len(args) > 0 && !online {
@@ -62,12 +93,20 @@ func run(args []string, out, errs io.Writer) error {
 	case "version":
 		fmt.Fprintln(out, stamp())
 		return nil
-	case "help", "-h", "--help":
-		fmt.Fprint(out, usage)
-		return nil
 	default:
 		return errUsage
 	}
+}
+
+// help is for a command, or for all of them.
+func help(out io.Writer, words []string) error {
+	if len(words) == 0 {
+		fmt.Fprint(out, usage)
+	} else if !cli.Knows(words[0]) {
+		return errUsage
+	}
+	fmt.Fprint(out, cli.Help(words...))
+	return nil
 }
 
 // serve runs until SIGINT or SIGTERM; a second signal ends the drain at once.

@@ -109,15 +109,16 @@ func New(o Options) *API {
 	if o.Rate.Limit == 0 {
 		o.Rate = limiter.Rate{Period: time.Minute, Limit: defaultRate}
 	}
-	a := &API{Options: o, used: &ledger{meter: o.Usage}, asking: make(chan struct{}, mostAsking), spec: document()}
+	a := &API{Options: o, used: &ledger{meter: o.Usage, every: recent, wait: waitWhile}, asking: make(chan struct{}, mostAsking), spec: document()}
 	a.feed = newFeed(a)
 	a.metrics = newMetrics(o.Metrics, a.feed)
 	return a
 }
 
-// Close ends the streams of events: without it a server that drains would wait for them.
+// Close ends the streams of events: without it a server that drains would wait for them. Other requests are still served.
 func (a *API) Close() error {
 	a.feed.close()
+	a.used.close()
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -10,13 +11,22 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"openai-api-proxy/pkg/catalog"
+	"openai-api-proxy/pkg/proxy"
 )
 
 // clientAnswer is a client as operators see it: the fields of the file, where it comes from, and what it did.
 type clientAnswer struct {
-	ID      string         `json:"id"`
-	RPM     int64          `json:"rpm"`
-	Burst   int64          `json:"burst"`
+	ID    string `json:"id"`
+	RPM   int64  `json:"rpm"`
+	Burst int64  `json:"burst"`
+
+	TPM         int64          `json:"tpm"`
+	Concurrency int64          `json:"concurrency"`
+	Quota       []budgetAnswer `json:"quota"`
+	Mode        string         `json:"mode"` // soft or strict
+	TimeZone    string         `json:"timeZone"`
+	OnStateLoss string         `json:"onStateLoss"` // allow or deny
+
 	Models  []string       `json:"models"`
 	IPs     []netip.Prefix `json:"ips"`
 	Pool    string         `json:"pool"`
@@ -32,6 +42,45 @@ type clientAnswer struct {
 	Usage      *usageSummary `json:"usage"`
 
 	Token string `json:"token,omitempty"` // only in the answer of the request that made it
+}
+
+// budgetAnswer is one quota in the form of the file: one of the amounts, in a period.
+type budgetAnswer struct {
+	Requests int64       `json:"requests,omitempty"`
+	Tokens   int64       `json:"tokens,omitempty"`
+	USD      json.Number `json:"usd,omitempty"`
+	Period   string      `json:"period"`
+}
+
+func budgetOf(b proxy.Budget) budgetAnswer {
+	a := budgetAnswer{Period: string(b.Period)}
+	switch b.Measure {
+	case proxy.Requests:
+		a.Requests = b.Limit
+	case proxy.Tokens:
+		a.Tokens = b.Limit
+	case proxy.Dollars:
+		a.USD = json.Number(strings.TrimSuffix(b.Amount(), " dollars"))
+	}
+	return a
+}
+
+// limits fills in what else limits a client, with the words of the file.
+func (a *clientAnswer) limits(c *proxy.Client) {
+	a.TPM, a.Concurrency, a.Quota = c.TPM, c.Concurrency, []budgetAnswer{}
+	for _, b := range c.Quota {
+		a.Quota = append(a.Quota, budgetOf(b))
+	}
+	a.Mode, a.TimeZone, a.OnStateLoss = "soft", "UTC", "deny"
+	if c.Strict {
+		a.Mode = "strict"
+	}
+	if c.Zone != nil {
+		a.TimeZone = c.Zone.String()
+	}
+	if c.AllowUncounted {
+		a.OnStateLoss = "allow"
+	}
 }
 
 type tokenAnswer struct {
@@ -127,6 +176,7 @@ func clientOf(c *catalog.Client, u used) clientAnswer {
 		Expires: instant(c.Expires), Tokens: make([]tokenAnswer, 0, len(c.Tokens)),
 		Source: c.Source, Revision: c.Revision, Overridden: c.Overridden, Created: instant(c.Created), Updated: instant(c.Updated),
 		Usage: u.of(u.clients, c.ID)}
+	a.limits(c.Client)
 	if a.IPs == nil {
 		a.IPs = []netip.Prefix{}
 	}

@@ -72,8 +72,9 @@ func (f *feed) join(types []string) (*listener, error) {
 	f.listeners[l] = struct{}{}
 	if f.poller == nil {
 		ctx, end := context.WithCancel(context.Background())
-		f.poller = &poller{feed: f, api: f.api, end: end}
-		f.polling.Go(func() { f.poller.run(ctx) })
+		p := &poller{feed: f, api: f.api, end: end}
+		f.poller = p
+		f.polling.Go(func() { p.run(ctx) })
 	}
 	return l, nil
 }

@@ -72,7 +72,7 @@ func (a *API) exportKeys(c *gin.Context) error {
 func fileOf(row *keyRow, endpoint string) keyFile {
 	k := row.Key.Key
 	f := keyFile{ID: k.ID, Organization: k.Organization, Project: k.Project, Weight: k.Weight, Models: k.Models, Quota: quotasOf(k),
-		Enabled: k.Enabled, Expires: instant(k.Expires), Note: k.Note, Tags: k.Tags, Pool: k.Pool}
+		Enabled: k.Enabled, Expires: instant(k.Expires), Note: hidden(k.Note, k), Tags: k.Tags, Pool: k.Pool}
 	if k.Account != k.ID {
 		f.Account = k.Account
 	}

@@ -49,32 +49,42 @@ type quotaAnswer struct {
 	Period   proxy.Period `json:"period"`
 }
 
-// keyRow is a key with how it is.
+// keyRow is a key with how it is. It points at what it is of: a list of very many keys is made for every page.
 type keyRow struct {
-	catalog.Key
-	now balancer.KeyState
+	*catalog.Key
+	now *balancer.KeyState
 }
 
 // rows joins what is configured with how it is. Both are sorted by id; for the moment in which a configuration comes into
 // force they may not be of the same one.
 func (a *API) rows(wanted keyFilter) []keyRow {
 	keys, states := a.Catalog.Current().Keys, a.Keys.States()
-	rows, i := make([]keyRow, 0, len(keys)), 0
-	for _, k := range keys {
-		for i < len(states) && states[i].Key.ID < k.ID {
-			i++
+	rows, at := make([]keyRow, 0, len(keys)), 0
+	for i := range keys {
+		k := &keys[i]
+		for at < len(states) && states[at].Key.ID < k.ID {
+			at++
 		}
-		row := keyRow{Key: k, now: balancer.KeyState{Key: k.Key, State: balancer.Active}}
-		if i < len(states) && states[i].Key.ID == k.ID {
-			row.now = states[i]
-		} else if !k.Enabled {
-			row.now.State = balancer.Disabled
+		row := keyRow{Key: k}
+		if at < len(states) && states[at].Key.ID == k.ID {
+			row.now = &states[at]
+		} else {
+			row.now = unknown(k)
 		}
 		if wanted.match(&row) {
 			rows = append(rows, row)
 		}
 	}
 	return rows
+}
+
+// unknown is how a key is of which the balancer has not heard yet.
+func unknown(k *catalog.Key) *balancer.KeyState {
+	s := &balancer.KeyState{Key: k.Key, State: balancer.Active}
+	if !k.Enabled {
+		s.State = balancer.Disabled
+	}
+	return s
 }
 
 func (a *API) listKeys(c *gin.Context) error {
@@ -107,9 +117,9 @@ func (a *API) oneKey(c *gin.Context, status int, id string) error {
 	if !found {
 		return noSuch("key")
 	}
-	row := keyRow{Key: k, now: balancer.KeyState{Key: k.Key, State: balancer.Active}}
+	row := keyRow{Key: &k, now: unknown(&k)}
 	if now, known := a.Keys.State(id); known {
-		row.now = now
+		row.now = &now
 	}
 	tag(c, k.Revision)
 	return answer(c, status, keyOf(&row, a.used.get(c.Request.Context())))
@@ -117,10 +127,10 @@ func (a *API) oneKey(c *gin.Context, status int, id string) error {
 
 // keyOf shows a key.
 func keyOf(row *keyRow, used used) keyAnswer {
-	k, now := row.Key.Key, &row.now
+	k, now := row.Key.Key, row.now
 	a := keyAnswer{ID: k.ID, Key: k.Secret.Masked(), Account: k.Account, BaseURL: k.Endpoint, Organization: k.Organization,
 		Project: k.Project, Weight: k.Weight, Models: texts(k.Models), Quota: quotasOf(k), Enabled: k.Enabled,
-		Expires: instant(k.Expires), Note: k.Note, Tags: texts(k.Tags), Pool: k.Pool,
+		Expires: instant(k.Expires), Note: hidden(k.Note, k), Tags: texts(k.Tags), Pool: k.Pool,
 		Source: k.Source, Revision: row.Revision, Overridden: row.Overridden, Created: instant(row.Created), Updated: instant(row.Updated),
 		State: now.State, Reason: now.Reason, Since: instant(now.Since), Until: instant(now.Until), NextProbe: instant(now.NextProbe),
 		InFlight: now.InFlight, Balance: balanceOf(now), Usage: used.of(used.keys, k.ID)}

@@ -141,10 +141,15 @@ func (a *API) ask(ctx context.Context, k *proxy.Key) tested {
 
 // safe is a text of an upstream or of the network without the key, which some repeat.
 func safe(text string, k *proxy.Key) string {
-	text = strings.ReplaceAll(strings.ToValidUTF8(text, "?"), k.Secret.Reveal(), k.Secret.Masked())
+	text = hidden(strings.ToValidUTF8(text, "?"), k)
 	const most = 300
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "..."
 	}
 	return text
+}
+
+// hidden is a text without the key. A file may have it in its note.
+func hidden(text string, k *proxy.Key) string {
+	return strings.ReplaceAll(text, k.Secret.Reveal(), k.Secret.Masked())
 }

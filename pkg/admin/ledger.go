@@ -8,36 +8,77 @@ import (
 	"openai-api-proxy/pkg/state"
 )
 
-// recent is how old the totals in a list may be. To read them takes a while when there are many keys.
-const recent = time.Second
+const (
+	// recent is how old the totals in a list may be.
+	recent = time.Second
+	// readWithin bounds one reading of them.
+	readWithin = 10 * time.Second
+	// waitWhile is how long a list waits for newer ones when it could show older ones: with very many keys it takes a while.
+	waitWhile = 50 * time.Millisecond
+)
 
 // ledger keeps the usage totals for a moment, by what they are of.
 type ledger struct {
 	meter meter
+	every time.Duration // how old they may be
+	wait  time.Duration
 
-	mu   sync.Mutex // guards the rest; held while the meter is asked, so that it is asked once
-	read time.Time
-	held used
+	mu      sync.Mutex // guards the rest; not held while the meter is asked
+	read    time.Time
+	held    used
+	reading chan struct{} // closed when the reading that is under way is over; nil: none is
+	closed  bool          // none begins any more
+
+	readings sync.WaitGroup
 }
 
 // used are totals by id.
 type used struct {
 	all     []state.Usage
-	keys    map[string]int // where in all
+	keys    map[string]int // where in all; nil: nothing is known
 	clients map[string]int
 }
 
-// get returns the totals of a moment ago. A state that is away leaves the last ones that are known, or none at all.
+// get returns the totals of a moment ago. A state that is slow or away leaves the last ones that are known, or none at all.
 func (l *ledger) get(ctx context.Context) used {
 	l.mu.Lock()
+	if time.Since(l.read) < l.every || l.closed {
+		defer l.mu.Unlock()
+		return l.held
+	}
+	if l.reading == nil {
+		l.reading = make(chan struct{})
+		l.readings.Go(l.refresh)
+	}
+	reading, patience := l.reading, l.wait
+	if l.held.keys == nil {
+		patience = readWithin
+	}
+	l.mu.Unlock()
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
+	select {
+	case <-reading:
+	case <-enough.C:
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
 	defer l.mu.Unlock()
-	if time.Since(l.read) < recent {
-		return l.held
-	}
+	return l.held
+}
+
+// close waits for the reading that is under way.
+func (l *ledger) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.readings.Wait()
+}
+
+func (l *ledger) refresh() {
+	ctx, cancel := context.WithTimeout(context.Background(), readWithin)
+	defer cancel()
 	totals, err := l.meter.Totals(ctx)
-	if err != nil {
-		return l.held
-	}
 	held := used{all: totals.Usage, keys: make(map[string]int, len(totals.Usage)), clients: map[string]int{}}
 	for i := range totals.Usage {
 		switch u := &totals.Usage[i]; u.Kind {
@@ -47,8 +88,13 @@ func (l *ledger) get(ctx context.Context) used {
 			held.clients[u.ID] = i
 		}
 	}
-	l.held, l.read = held, time.Now()
-	return held
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.held, l.read = held, time.Now()
+	}
+	close(l.reading)
+	l.reading = nil
 }
 
 // usageSummary is what a key or client used, in short.

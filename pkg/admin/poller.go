@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"openai-api-proxy/pkg/balancer"
@@ -32,6 +33,7 @@ type poller struct {
 	newest   *string // where the newest request stood
 	away     *stateNews
 	looks    int
+	looked   atomic.Int64 // looks that are over; read by tests
 }
 
 // keyNews is the data of an event about a key.
@@ -68,6 +70,7 @@ func (p *poller) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		p.look(ctx)
+		p.looked.Add(1)
 		select {
 		case <-ctx.Done():
 			return

@@ -109,8 +109,20 @@ func most[T any](all []T, top int, of func(T) int64) []T {
 	if top == 0 {
 		return all
 	}
-	slices.SortStableFunc(all, func(a, b T) int { return cmp.Compare(of(b), of(a)) })
-	return all[:min(top, len(all))]
+	type ranked struct {
+		n  int64
+		at int
+	}
+	order := make([]ranked, len(all)) // large things are not moved to sort them
+	for i := range all {
+		order[i] = ranked{of(all[i]), i}
+	}
+	slices.SortFunc(order, func(a, b ranked) int { return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.at, b.at)) })
+	first := make([]T, 0, min(top, len(all)))
+	for _, r := range order[:cap(first)] {
+		first = append(first, all[r.at])
+	}
+	return first
 }
 
 // keyed joins what the keys used with how they are. Keys that are configured no more are left out.

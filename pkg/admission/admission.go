@@ -1,18 +1,29 @@
-// Package admission decides whether a client may spend, before anything goes upstream. Its charges are taken in the
-// shared state, all or none, so that a limit holds for all replicas together.
+// Package admission decides whether a client may spend, before anything goes upstream. All limits of a client, its rates,
+// its quotas and its slots, are taken in the shared state by one call, all or none, so that they hold for all replicas
+// together.
 //
-// When that state cannot answer, the limits go on here at their share, the limit divided by the replicas last seen: a
-// proxy that refuses everybody is worse than one whose limits are roughly right for a while, and one that admits
-// everybody has no limits. Each such decision is counted, and an outage is logged when it begins and when it ends.
+// Tokens and money are not known beforehand. What is charged at first is an estimate (soft) or an upper bound (strict); see
+// Ask. The Permit is settled with the truth when the request has ended, in the background: nobody waits for it, and it is
+// told again until it was heard, which changes nothing the second time. A replica that dies with open permits leaves them
+// charged as they were, and its slots free themselves.
 //
-// What is charged is a number of requests, which is known in advance. So a permit needs no settling, and a request that
-// fails later has still been made.
+// A soft client that is hot is lent a second of its traffic at a time (lease.go), so that it costs the shared state about a
+// call a second and not one for each request.
+//
+// When the shared state cannot answer, rates and slots go on here at their share, the limit divided by the replicas last
+// seen: a proxy that refuses everybody is worse than one whose limits are roughly right for a while, and one that admits
+// everybody has no limits. Quotas have no share; each client says what becomes of it (AllowUncounted). Each such decision
+// is counted, and an outage is logged when it begins and when it ends.
 package admission
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
+	"math"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,7 +35,9 @@ import (
 
 // buckets is all that admission needs of the shared state.
 type buckets interface {
-	Spend(ctx context.Context, subject string, charges []state.Charge) (state.Verdict, error)
+	Spend(ctx context.Context, subject, reservation string, charges []state.Charge) (state.Verdict, error)
+	Settle(ctx context.Context, settlements []state.Settlement) error
+	Renew(ctx context.Context, held []state.Held) error
 }
 
 // Options are the settings of an Admission.
@@ -32,78 +45,204 @@ type Options struct {
 	// Replicas is how many replicas were last seen, this one included; nil or less than 1: one. It is asked during
 	// outages of the shared state only, by many goroutines at once.
 	Replicas func() int
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer
+	// Price is what so much of a model costs, at the dearest rate it may be billed at, in nano-dollars, and whether that is
+	// known. Without it no client may have a money limit: all its requests are refused.
+	Price func(model string, u openai.Usage) (nanoUSD int64, known bool)
+	// Lease serves hot clients from blocks of about a second of traffic, which saves trips to a shared state that is not in
+	// this process.
+	Lease   bool
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
 }
 
-// Admission admits clients.
+// Admission admits clients. Close ends its goroutine.
 type Admission struct {
 	store    buckets
 	replicas func() int
+	price    func(model string, u openai.Usage) (int64, bool)
+	log      *slog.Logger
 	local    *local
 	outage   *outage
+	refusals *refusals
+	outputs  *outputs
+	teller   *teller
+	leases   *leases // nil: none are taken
 	metrics  *metrics
+
+	epoch    string        // of this replica: with a number behind it the name of a reservation
+	reserved atomic.Uint64 // reservations so far
 }
 
-// New makes an Admission whose limits are kept in store.
+// New makes an Admission whose limits are kept in store. It is to be closed before the store.
 func New(store buckets, o Options) *Admission {
 	if o.Replicas == nil {
 		o.Replicas = func() int { return 1 }
 	}
-	return &Admission{store: store, replicas: o.Replicas, local: newLocal(), outage: &outage{log: o.Log},
-		metrics: newMetrics(o.Metrics)}
+	if o.Price == nil {
+		o.Price = func(string, openai.Usage) (int64, bool) { return 0, false }
+	}
+	a := &Admission{store: store, replicas: o.Replicas, price: o.Price, log: o.Log, local: newLocal(), outage: &outage{log: o.Log},
+		refusals: newRefusals(), outputs: newOutputs(), epoch: rand.Text()[:12]}
+	a.teller = newTeller(store, o.Log, a.refusals.forget)
+	a.metrics = newMetrics(o.Metrics, a.teller)
+	sweep := func(time.Time) {}
+	if o.Lease {
+		a.leases = newLeases(o.Replicas, a.teller.tell)
+		sweep = func(now time.Time) { a.leases.sweep(now, false) }
+	}
+	a.teller.begin(a.metrics, sweep)
+	return a
 }
 
-// requests names the limit of requests per minute, in the store too.
-const requests = "rpm"
+// Close tells what is still to be told, for a few seconds at most. Nobody may be admitted meanwhile, or later.
+func (a *Admission) Close() error {
+	if a.leases != nil {
+		a.leases.sweep(time.Now(), true)
+	}
+	return a.teller.close()
+}
 
-// Admit charges the client's limits for one request. The error is a *proxy.Fault, RateLimited when a limit is reached;
-// the permit then tells how the limits stand, as it does when there is none. A client without limits costs nothing.
-//
-// The estimate is what the request will probably use. Requests are counted whatever they use, so it has no weight for a
-// client that is limited by requests only.
-func (a *Admission) Admit(ctx context.Context, client *proxy.Client, _ openai.Usage) (*Permit, error) {
-	if client.RPM == 0 {
+// Admit charges the client's limits for one request. The error is a *proxy.Fault; the permit then tells how the limits
+// stand, as it does when there is none. A permit without an error must be settled once, whatever becomes of the request.
+// A client without limits costs nothing.
+func (a *Admission) Admit(ctx context.Context, client *proxy.Client, ask Ask) (*Permit, error) {
+	p := &Permit{admission: a, client: client, model: ask.Head.Model}
+	if client.RPM == 0 && client.TPM == 0 && client.Concurrency == 0 && len(client.Quota) == 0 {
 		a.metrics.admitted.Inc()
-		return &Permit{}, nil
+		return p, nil
 	}
-	charge := state.Charge{Limit: requests, Cost: 1,
-		Rate: state.Rate{Count: client.RPM, Per: time.Minute, Burst: client.Burst}}
-	v, err := a.spend(ctx, "c:"+client.ID, charge)
+	if err := a.estimate(p, ask); err != nil {
+		a.metrics.refuse("unbounded")
+		return p, err
+	}
+	p.subject, p.charges = "c:"+client.ID, chargesOf(client, p.expected)
+	if p.needsSettling() {
+		p.reservation = a.newReservation()
+	}
+	limit, err := a.take(ctx, p)
 	if err != nil {
-		return nil, err
-	}
-	permit := &Permit{perMinute: client.RPM, requests: v.Balances[0]}
-	if !v.OK {
-		a.metrics.refused.Inc()
-		return permit, refusal(client, v.RetryAfter)
+		if limit != "" {
+			a.metrics.refuse(limit)
+		}
+		return p, err
 	}
 	a.metrics.admitted.Inc()
-	return permit, nil
+	if p.reservation != "" && !p.entered {
+		a.teller.enter(p, math.MaxInt64)
+	}
+	return p, nil
 }
 
-// spend takes the charge in the store, or from this replica's share when the store cannot answer.
-func (a *Admission) spend(ctx context.Context, subject string, charge state.Charge) (state.Verdict, error) {
-	v, err := a.store.Spend(ctx, subject, []state.Charge{charge})
+func (a *Admission) newReservation() string {
+	return a.epoch + "-" + strconv.FormatUint(a.reserved.Add(1), 36)
+}
+
+// take takes the charges in the store, or from this replica's share when the store cannot answer. With an error it says
+// which limit refused, if one did.
+func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err error) {
+	if known, found := a.refusals.find(p, time.Now()); found {
+		p.balances = known.balances
+		return known.limit, refusal(p, known)
+	}
+	if a.leased(ctx, p) {
+		return "", nil
+	}
+	v, err := a.store.Spend(ctx, p.subject, p.reservation, p.charges)
+	if err == nil && v.Refused == slots && a.teller.handover(ctx, p.subject) {
+		v, err = a.store.Spend(ctx, p.subject, p.reservation, p.charges)
+	}
 	switch {
 	case err == nil:
 		a.outage.answered()
-		return v, nil
+		p.balances = v.Balances
+		if a.leases != nil {
+			a.leases.see(p, v.Balances)
+		}
+		if v.OK {
+			return "", nil
+		}
+		r := refused{limit: v.Refused, wait: v.RetryAfter, balances: v.Balances, since: time.Now()}
+		a.refusals.note(p, r)
+		return v.Refused, refusal(p, r)
 	case ctx.Err() != nil:
 		// Says nothing about the store: it was the caller who did not wait.
-		return state.Verdict{}, &proxy.Fault{Kind: proxy.CallerLeft, Public: "the caller went away", Err: err}
+		a.withdraw(p, err)
+		return "", &proxy.Fault{Kind: proxy.CallerLeft, Public: "the caller went away", Err: err}
 	case errors.Is(err, state.ErrUnavailable):
-		a.metrics.undecided.Inc()
 		a.outage.failed(err)
-		return a.local.spend(time.Now(), subject, charge, a.replicas()), nil
+		limit, fault := a.decide(p)
+		if fault != nil {
+			a.withdraw(p, err)
+			return limit, fault
+		}
+		return "", nil
 	default:
-		return state.Verdict{}, &proxy.Fault{Kind: proxy.Internal, Public: "internal error", Err: err}
+		return "", &proxy.Fault{Kind: proxy.Internal, Public: "internal error", Err: err}
 	}
 }
 
-func refusal(client *proxy.Client, wait time.Duration) *proxy.Fault {
-	f := proxy.Faultf(proxy.RateLimited, "rate limit of %d requests per minute reached; try again in %s",
-		client.RPM, milliseconds(wait))
-	f.RetryAfter = wait
-	return f
+// leased serves the permit from a lease, or takes one. When that does not succeed the permit is charged by itself.
+func (a *Admission) leased(ctx context.Context, p *Permit) bool {
+	if a.leases == nil || !leasable(p.client) {
+		return false
+	}
+	begin := time.Now()
+	taken, block := a.leases.take(p, begin)
+	if block != nil {
+		name := a.newReservation()
+		v, err := a.store.Spend(ctx, p.subject, name, block)
+		if taken = err == nil && v.OK; err != nil {
+			a.withdraw(&Permit{client: p.client, subject: p.subject, reservation: name, charges: block}, err)
+		}
+		a.leases.answer(p, name, block, v, taken, begin)
+	}
+	if taken && p.needsSettling() {
+		p.entered = true
+		a.teller.reserved.Add(p.expected.tokens)
+	}
+	return taken
+}
+
+// withdraw gives back what may have been charged for a request that was not admitted.
+func (a *Admission) withdraw(p *Permit, err error) {
+	if p.reservation == "" || errors.Is(err, state.ErrUnsent) {
+		return
+	}
+	p.unheard = true
+	a.teller.tell(p.settlement(func(state.Charge) int64 { return 0 }))
+}
+
+// lossRetry is when a client comes back that was refused because its quotas could not be asked.
+const lossRetry = 2 * time.Second
+
+// decide admits without the shared state: rates and slots at this replica's share, quotas as the client says.
+func (a *Admission) decide(p *Permit) (limit string, fault error) {
+	if len(p.client.Quota) > 0 && !p.client.AllowUncounted {
+		return "state", &proxy.Fault{Kind: proxy.LimitsUnknown, RetryAfter: lossRetry,
+			Public: "the quota of this client cannot be checked at the moment; try again soon"}
+	}
+	replicas := max(a.replicas(), 1)
+	if p.unheard = true; p.reservation == "" && len(p.client.Quota) > 0 {
+		p.reservation = a.newReservation() // its requests are told of
+	}
+	most := int64(math.MaxInt64)
+	if c := p.client.Concurrency; c > 0 {
+		most = max(c/int64(replicas), 1)
+	}
+	if p.reservation != "" && !a.teller.enter(p, most) {
+		return slots, refusal(p, refused{limit: slots, wait: state.SlotWait})
+	}
+	a.metrics.undecided.Inc()
+	v := a.local.spend(time.Now(), p.subject, p.charges, replicas, !p.client.Strict)
+	p.balances = v.Balances
+	if !v.OK {
+		if p.entered {
+			a.teller.leave(p)
+		}
+		return v.Refused, refusal(p, refused{limit: v.Refused, wait: v.RetryAfter})
+	}
+	if len(p.client.Quota) > 0 {
+		a.metrics.unchecked.Inc()
+	}
+	return "", nil
 }

@@ -30,7 +30,10 @@ type store struct {
 	charges []state.Charge
 }
 
-func (s *store) Spend(_ context.Context, subject string, charges []state.Charge) (state.Verdict, error) {
+func (s *store) Settle(context.Context, []state.Settlement) error { return s.err }
+func (s *store) Renew(context.Context, []state.Held) error        { return s.err }
+
+func (s *store) Spend(_ context.Context, subject, _ string, charges []state.Charge) (state.Verdict, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.subject, s.charges = subject, append(s.charges, charges...)
@@ -40,10 +43,12 @@ func (s *store) Spend(_ context.Context, subject string, charges []state.Charge)
 func away() error { return fmt.Errorf("dial: %w", state.ErrUnavailable) }
 
 // open makes an Admission that logs to the returned buffer.
-func open(s *store, replicas func() int) (*Admission, *bytes.Buffer) {
+func open(t *testing.T, s buckets, replicas func() int) (*Admission, *bytes.Buffer) {
 	var log bytes.Buffer
-	return New(s, Options{Replicas: replicas, Log: slog.New(slog.NewTextHandler(&log, nil)),
-		Metrics: prometheus.NewRegistry()}), &log
+	a := New(s, Options{Replicas: replicas, Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: prometheus.NewRegistry(),
+		Price: func(model string, u openai.Usage) (int64, bool) { return 2*u.Input + 8*u.Output, model == "priced" }})
+	t.Cleanup(func() { a.Close() })
+	return a, &log
 }
 
 func value(t *testing.T, c prometheus.Counter) int {
@@ -69,8 +74,8 @@ var limited = &proxy.Client{ID: "team-a", RPM: 60, Burst: 5}
 
 func TestNoLimitCostsNoCall(t *testing.T) {
 	s := &store{err: away()}
-	a, _ := open(s, nil)
-	permit, err := a.Admit(t.Context(), &proxy.Client{ID: "free"}, openai.Usage{})
+	a, _ := open(t, s, nil)
+	permit, err := a.Admit(t.Context(), &proxy.Client{ID: "free"}, Ask{})
 	h := http.Header{}
 	permit.Header(h)
 	if err != nil || len(s.charges) != 0 || len(h) != 0 || value(t, a.metrics.admitted) != 1 {
@@ -81,8 +86,8 @@ func TestNoLimitCostsNoCall(t *testing.T) {
 func TestAdmitted(t *testing.T) {
 	s := &store{verdict: state.Verdict{OK: true,
 		Balances: []state.Balance{{Limit: "rpm", Left: 3, Reset: 1500*time.Millisecond + 1}}}}
-	a, _ := open(s, nil)
-	permit, err := a.Admit(t.Context(), limited, openai.Usage{})
+	a, _ := open(t, s, nil)
+	permit, err := a.Admit(t.Context(), limited, Ask{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,8 +105,8 @@ func TestRefused(t *testing.T) {
 	wait := 1200*time.Millisecond - 1
 	s := &store{verdict: state.Verdict{Refused: "rpm", RetryAfter: wait,
 		Balances: []state.Balance{{Limit: "rpm", Reset: 6 * time.Minute}}}}
-	a, _ := open(s, nil)
-	permit, err := a.Admit(t.Context(), limited, openai.Usage{})
+	a, _ := open(t, s, nil)
+	permit, err := a.Admit(t.Context(), limited, Ask{})
 	var f *proxy.Fault
 	if !errors.As(err, &f) || f.Kind != proxy.RateLimited || f.RetryAfter != wait {
 		t.Fatalf("got %+v", err)
@@ -150,8 +155,8 @@ func TestOtherErrors(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			a, _ := open(&store{err: tt.err}, nil)
-			permit, err := a.Admit(tt.ctx, limited, openai.Usage{})
+			a, _ := open(t, &store{err: tt.err}, nil)
+			permit, err := a.Admit(tt.ctx, limited, Ask{})
 			permit.Header(http.Header{})
 			if kindOf(err) != tt.want {
 				t.Errorf("got %v, want kind %q", err, tt.want)
@@ -170,10 +175,10 @@ func TestOtherErrors(t *testing.T) {
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{err: away()}
-		a, log := open(s, func() int { return 2 })
+		a, log := open(t, s, func() int { return 2 })
 		client := &proxy.Client{ID: "team-a", RPM: 60, Burst: 10}
 		admit := func() error {
-			_, err := a.Admit(t.Context(), client, openai.Usage{})
+			_, err := a.Admit(t.Context(), client, Ask{})
 			return err
 		}
 		for i := range 5 {
@@ -214,11 +219,11 @@ func TestOutage(t *testing.T) {
 
 func TestManyAtOnceDuringAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, _ := open(&store{err: away()}, nil)
+		a, _ := open(t, &store{err: away()}, nil)
 		var all sync.WaitGroup
 		for range 50 {
 			all.Go(func() {
-				_, err := a.Admit(t.Context(), limited, openai.Usage{})
+				_, err := a.Admit(t.Context(), limited, Ask{})
 				if kind := kindOf(err); err != nil && kind != proxy.RateLimited {
 					t.Error(err)
 				}

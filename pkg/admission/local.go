@@ -1,7 +1,6 @@
 package admission
 
 import (
-	"math"
 	"sync"
 	"time"
 
@@ -22,35 +21,56 @@ const firstSweep = 1024
 
 func newLocal() *local { return &local{refill: map[string]time.Time{}, sweep: firstSweep} }
 
-// share is the part of a rate that one among so many replicas may let through: one request in every span of each, and a
-// burst given as the time in which it is refilled. No share is less than one request, or nothing would ever pass.
-func share(r state.Rate, replicas int) (each, burst time.Duration) {
-	n := time.Duration(max(replicas, 1))
-	each = max(r.Per*n/time.Duration(r.Count), 1)
-	return each, each * min(max(time.Duration(r.Burst)/n, 1), math.MaxInt64/2/each)
+// share is the part of a rate that one among so many replicas may let through. No share of a burst is less than one, or
+// nothing would ever pass.
+func share(r state.Rate, replicas int) state.Rate {
+	n := int64(max(replicas, 1))
+	return state.Rate{Count: r.Count, Per: r.Per * time.Duration(n), Burst: max(r.Burst/n, 1)}
 }
 
-// spend takes one charge of a rate from the share of one among so many replicas.
-func (l *local) spend(now time.Time, subject string, charge state.Charge, replicas int) state.Verdict {
-	each, burst := share(charge.Rate, replicas)
-	id := subject + "/" + charge.Limit
-
+// spend takes the rates among the charges, all or none, from the share of one among so many replicas. With clamp a cost is
+// never more than the share of the burst.
+func (l *local) spend(now time.Time, subject string, charges []state.Charge, replicas int, clamp bool) state.Verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	full := l.refill[id]
-	if full.Before(now) {
-		full = now
+	v := state.Verdict{OK: true, Balances: make([]state.Balance, len(charges))}
+	fulls, rates := make([]time.Time, len(charges)), make([]state.Rate, len(charges))
+	for i, c := range charges {
+		v.Balances[i] = state.Balance{Limit: c.Limit, Reset: -1}
+		if c.Slots > 0 || c.Rate.Count == 0 {
+			continue
+		}
+		rates[i] = share(c.Rate, replicas)
+		if clamp {
+			c.Cost = min(c.Cost, rates[i].Burst)
+		}
+		full := l.refill[subject+"/"+c.Limit]
+		if full.Before(now) {
+			full = now
+		}
+		fulls[i] = full.Add(rates[i].Span(c.Cost))
+		if over := fulls[i].Sub(now) - rates[i].Tolerance(); over > 0 && c.Cost > 0 {
+			wait := over
+			if rates[i].Span(c.Cost) > rates[i].Tolerance() {
+				wait = -1
+			}
+			if v.OK || v.RetryAfter >= 0 && (wait < 0 || wait > v.RetryAfter) {
+				v.OK, v.Refused, v.RetryAfter = false, c.Limit, wait
+			}
+		}
 	}
-	v := state.Verdict{OK: true}
-	if after := full.Add(each * time.Duration(charge.Cost)); after.Sub(now) <= burst {
-		full = after
-		l.refill[id] = full
-		l.sweepLocked(now)
-	} else {
-		v = state.Verdict{Refused: charge.Limit, RetryAfter: after.Sub(now) - burst}
+	for i, c := range charges {
+		if rates[i].Count == 0 {
+			continue
+		}
+		id := subject + "/" + c.Limit
+		if v.OK {
+			l.refill[id] = fulls[i]
+		}
+		taken := max(l.refill[id].Sub(now), 0)
+		v.Balances[i].Left, v.Balances[i].Reset = max(rates[i].Units(rates[i].Tolerance()-taken), 0), taken
 	}
-	taken := full.Sub(now)
-	v.Balances = []state.Balance{{Limit: charge.Limit, Left: int64((burst - taken) / each), Reset: taken}}
+	l.sweepLocked(now)
 	return v
 }
 

@@ -1,29 +1,152 @@
 package admission
 
 import (
+	"context"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 )
 
-// Permit is the answer to one request, admitted or refused: how the client's limits stand after it. A nil permit is one
-// about which nothing is known.
+// Permit is the answer to one request, admitted or refused: how the client's limits stand after it, and what it owes.
+// A nil permit is one about which nothing is known.
 type Permit struct {
-	perMinute int64         // 0: no limit
-	requests  state.Balance // of the limit, when there is one
+	admission   *Admission
+	client      *proxy.Client
+	model       string
+	shape       shape
+	expected    amounts
+	subject     string
+	reservation string // empty: there is nothing to settle
+	charges     []state.Charge
+	balances    []state.Balance // of the charges, in order; nil when nobody knows them
+	unheard     bool            // decided without the store, or its answer was lost
+	lease       *lease          // nil: it was charged by itself
+	entered     bool            // admitted, and so to be settled
+	settled     atomic.Bool
 }
 
-// Header tells the caller how the limits stand, in the names and the form in which OpenAI does. The limit is the one
-// that was configured; what remains is what may be sent at once, so a burst above the limit shows there.
-func (p *Permit) Header(h http.Header) {
-	if p == nil || p.perMinute == 0 {
+// Spent is how a request ended. The zero value says that nobody knows: what was expected stays charged.
+type Spent struct {
+	// Usage is what was used, as far as it is known.
+	Usage openai.Usage
+	// Unexecuted is set when the upstream certainly carried nothing out: it was never asked, or refused every time for the
+	// key's sake (401, 403, 429, no credit). Tokens and money are given back; the request stays counted.
+	Unexecuted bool
+	// Rejected is set when the upstream refused the request itself with a 4xx. That is given back to soft clients only: an
+	// upstream may find out late, when it has generated already.
+	Rejected bool
+}
+
+// needsSettling reports whether anything of the charges will be replaced or freed. A request stays one request.
+func (p *Permit) needsSettling() bool { return p.client.Concurrency > 0 || p.client.Metered() }
+
+// Settle replaces what was expected by what was spent and frees the slot. The second call does nothing. It waits for
+// nobody, and outlives the request's context: a caller who hangs up still pays for what was generated.
+func (p *Permit) Settle(_ context.Context, spent Spent) {
+	if p == nil || !p.entered || p.settled.Swap(true) {
 		return
 	}
-	h.Set("X-Ratelimit-Limit-Requests", strconv.FormatInt(p.perMinute, 10))
-	h.Set("X-Ratelimit-Remaining-Requests", strconv.FormatInt(max(p.requests.Left, 0), 10))
-	h.Set("X-Ratelimit-Reset-Requests", milliseconds(p.requests.Reset).String())
+	a := p.admission
+	if spent.Usage.Basis == openai.Exact && !p.client.Strict && p.shape != free {
+		a.outputs.see(p.client.ID, p.model, spent.Usage.Output)
+	}
+	used, known := p.used(spent)
+	truth := func(c state.Charge) int64 {
+		switch measure := measureOf(c); {
+		case !known || measure == proxy.Requests:
+			return c.Cost
+		case measure == proxy.Dollars:
+			return used.nanoUSD
+		default:
+			return used.tokens
+		}
+	}
+	if known && p.client.Strict && (used.tokens > p.expected.tokens || used.nanoUSD > p.expected.nanoUSD) {
+		a.metrics.overshoot.Inc()
+		a.log.Error("a request used more than its bound: the strict limits of this client were exceeded", "client", p.client.ID,
+			"model", p.model, "tokens", used.tokens, "bound", p.expected.tokens)
+	}
+	if p.lease != nil {
+		a.teller.reserved.Add(-p.expected.tokens)
+		a.leases.settle(p, truth)
+		return
+	}
+	a.teller.settle(p, p.settlement(truth))
+}
+
+// implausible are more tokens than any model takes in one request. An upstream that says so would put a client off for years.
+const implausible = 1 << 27
+
+// used is what is to be charged in place of what was expected; not known: that stays. A strict client is given back only
+// what the upstream says in figures that it did not use.
+func (p *Permit) used(spent Spent) (u amounts, known bool) {
+	switch basis := spent.Usage.Basis; {
+	case spent.Unexecuted || spent.Rejected && !p.client.Strict || p.shape == free:
+		return amounts{}, true
+	case basis == openai.NoUsage || basis != openai.Exact && p.client.Strict:
+		return amounts{}, false
+	}
+	u.tokens = max(spent.Usage.Input, 0) + max(spent.Usage.Output, 0)
+	if u.tokens > implausible && u.tokens > p.expected.tokens {
+		p.admission.log.Warn("an upstream says that one request used more tokens than any can; it is not believed", "client", p.client.ID,
+			"model", p.model, "tokens", u.tokens)
+		return amounts{}, false
+	}
+	if priced(p.client) {
+		money, found := p.admission.price(p.model, spent.Usage)
+		if !found { // the price was taken away meanwhile
+			money = p.expected.nanoUSD
+		}
+		u.nanoUSD = min(max(money, 0), most)
+	}
+	return u, true
+}
+
+// settlement is the truth about the permit, with what was spent of each charge.
+func (p *Permit) settlement(spent func(state.Charge) int64) state.Settlement {
+	s := state.Settlement{Subject: p.subject, Reservation: p.reservation, Unheard: p.unheard}
+	for i, c := range p.charges {
+		if c.Slots > 0 {
+			continue
+		}
+		amount := state.Spending{Charge: c, Spent: spent(c)}
+		switch {
+		case c.Rate.Count > 0:
+		case i < len(p.balances) && !p.balances[i].Start.IsZero():
+			amount.Start = p.balances[i].Start
+		default:
+			amount.Start = c.Quota.Start(time.Now())
+		}
+		s.Amounts = append(s.Amounts, amount)
+	}
+	return s
+}
+
+// Header tells the caller how the rates stand, in the names and the form in which OpenAI does. The limit is the one that
+// was configured; what remains is what may be sent at once, so a burst above the limit shows there.
+func (p *Permit) Header(h http.Header) {
+	if p == nil {
+		return
+	}
+	for i, b := range p.balances {
+		switch p.charges[i].Limit {
+		case requests:
+			rateHeader(h, "Requests", p.client.RPM, b)
+		case tokens:
+			rateHeader(h, "Tokens", p.client.TPM, b)
+		}
+	}
+}
+
+func rateHeader(h http.Header, what string, limit int64, b state.Balance) {
+	h.Set("X-Ratelimit-Limit-"+what, strconv.FormatInt(limit, 10))
+	h.Set("X-Ratelimit-Remaining-"+what, strconv.FormatInt(max(b.Left, 0), 10))
+	h.Set("X-Ratelimit-Reset-"+what, milliseconds(b.Reset).String())
 }
 
 // milliseconds rounds up, so that who waits for as long as it says never comes too early.

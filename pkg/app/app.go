@@ -118,8 +118,9 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	}
 	a.operators = auth.NewAdmin(auth.AdminOptions{Token: adminToken, Metrics: cfg.MetricsToken, Gate: gate})
 
-	spine := relay.New(relay.Options{Admission: admission.New(a.store, admission.Options{Replicas: a.replicas, Log: log, Metrics: metrics}),
-		Upstream: up, Log: log, Metrics: metrics})
+	permits := admission.New(a.store, admission.Options{Replicas: a.replicas, Lease: a.fleet != nil, Log: log, Metrics: metrics})
+	a.onStop("admission", permits.Close)
+	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Log: log, Metrics: metrics})
 	a.edge = edge.New(edge.Options{Usage: meter, Health: a.health, TrustedProxies: cfg.TrustedProxies,
 		CORSOrigins: cfg.CORSOrigins, MaxBody: cfg.MaxBodyBytes, KeepBodies: cfg.RequestLogBodies, Mask: a.live.maskSecrets,
 		Operator: a.operators.Admin, Log: log, Metrics: metrics})
@@ -129,19 +130,22 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 		return nil, err
 	}
 
+	// Both addresses are taken before anything is served: a replica tells operators where callers find it.
+	if a.public, err = a.bind("callers", cfg.Listen); err != nil {
+		return nil, err
+	}
 	console := a.console(meter, failures, metrics)
 	if cfg.AdminAddr == "" {
 		console.Mount(a.edge.Engine())
 	} else {
 		engine := a.edge.NewEngine()
 		console.Mount(engine)
-		if a.private, err = a.listen("operators", cfg.AdminAddr, engine); err != nil {
+		if a.private, err = a.bind("operators", cfg.AdminAddr); err != nil {
 			return nil, err
 		}
+		a.serve(a.private, engine)
 	}
-	if a.public, err = a.listen("callers", cfg.Listen, a.edge.Engine()); err != nil {
-		return nil, err
-	}
+	a.serve(a.public, a.edge.Engine())
 	a.onStop("streams of events", console.Close) // before the listeners wait for what they serve
 	if err = a.join(ctx, metrics); err != nil {
 		return nil, err
@@ -195,40 +199,49 @@ func (a *App) Stop() error {
 
 // listener serves one address.
 type listener struct {
-	server *http.Server
-	from   net.Listener
+	name string // whom it is for
+	from net.Listener
 }
 
 func (l *listener) addr() string { return l.from.Addr().String() }
 
-// listen serves the handler on the address until Stop.
-func (a *App) listen(name, addr string, h http.Handler) (*listener, error) {
+// bind takes the address.
+func (a *App) bind(name, addr string) (*listener, error) {
 	from, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening for %s: %w", name, err)
 	}
+	a.onStop("address for "+name, func() error {
+		if err := from.Close(); !errors.Is(err, net.ErrClosed) { // whoever served it closed it
+			return err
+		}
+		return nil
+	})
+	return &listener{name, from}, nil
+}
+
+// serve serves the handler on the address until Stop.
+func (a *App) serve(l *listener, h http.Handler) {
 	base, cut := context.WithCancelCause(context.Background())
 	s := &http.Server{Handler: h, ReadHeaderTimeout: headTimeout, IdleTimeout: keepAlive, MaxHeaderBytes: mostHead,
 		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
-	l := &listener{server: s, from: from}
-	watched := edge.WatchHeads(s, from)
+	watched := edge.WatchHeads(s, l.from)
 	ended := make(chan error, 1)
 	go func() {
 		err := s.Serve(watched)
 		if !errors.Is(err, http.ErrServerClosed) {
-			a.log.Error("no longer listening", "for", name, "error", err)
+			a.log.Error("no longer listening", "for", l.name, "error", err)
 		}
 		ended <- err
 	}()
-	a.onStop(name, func() error {
+	a.onStop(l.name, func() error {
 		err := drain(s, a.cfg.DrainTimeout, func() { cut(edge.ErrDraining) })
 		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
 			err = errors.Join(err, served)
 		}
 		return err
 	})
-	return l, nil
 }
 
 // settleTime is how long requests that were cut may take to report and settle.

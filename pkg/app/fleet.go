@@ -140,10 +140,27 @@ func (a *App) register(metrics *prometheus.Registry) {
 	gauge("oap_state_unshared", "1 when several replicas may run, each with a state of its own.", func() float64 { return one(a.unshared()) })
 	gauge("oap_replicas", "Replicas that share the state, as far as is known.", func() float64 { return float64(a.replicas()) })
 	gauge("oap_config_versions", "Different configurations that the replicas run, as far as is known.", func() float64 { return float64(a.configurations()) })
+	a.roundTrips(metrics)
 	if a.unshared() {
 		a.log.Error("NOT SHARED: an orchestrator runs this and REDIS_URL is not set; with more than one replica every limit " +
 			"counts once for each of them. Set REDIS_URL, and REQUIRE_REDIS=true so that this cannot happen again")
 	}
+}
+
+// roundTrips counts how often Redis is asked, and says which replica tells so: behind a load balancer one cannot know.
+func (a *App) roundTrips(metrics *prometheus.Registry) {
+	metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "oap_replica_info", Help: "Always 1; says which replica this is.",
+		ConstLabels: prometheus.Labels{"id": a.replicaID(), "version": a.Version}}, func() float64 { return 1 }))
+	if a.fleet == nil {
+		return
+	}
+	trips := func(client string, value func() int64) {
+		metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "oap_state_round_trips_total",
+			Help:        "Commands and pipelines sent to Redis: by what requests wait for (hot) and by all else (slow).",
+			ConstLabels: prometheus.Labels{"client": client}}, func() float64 { return float64(value()) }))
+	}
+	trips("hot", func() int64 { hot, _ := a.fleet.RoundTrips(); return hot })
+	trips("slow", func() int64 { _, slow := a.fleet.RoundTrips(); return slow })
 }
 
 func one(yes bool) float64 {

@@ -96,3 +96,33 @@ func TestWhy(t *testing.T) {
 		t.Error("the log has the admin token")
 	}
 }
+
+// The limits are told too, of a request that was admitted and of one that was not.
+func TestWhyTellsLimits(t *testing.T) {
+	_, url := upstream(t)
+	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEY": keyNumber(1),
+		"CLIENT_TOKENS": `[{"id":"team","token":"` + clientToken + `","rpm":1,"burst":2,"quota":100}]`})
+	limits := func(a answer) (l struct {
+		Limits struct {
+			Before, After []struct {
+				Limit string
+				Left  int64
+			}
+		}
+	}) {
+		if err := json.Unmarshal([]byte(a.header.Get("X-Proxy-Why")), &l); err != nil {
+			t.Fatalf("%v: %q", err, a.header.Get("X-Proxy-Why"))
+		}
+		return l
+	}
+	for i, want := range []struct {
+		status        int
+		before, after int64
+	}{{200, 2, 1}, {200, 1, 0}, {429, 0, 0}} {
+		a, _ := r.ask(t, clientToken, adminToken, plain)
+		l := limits(a).Limits
+		if a.status != want.status || len(l.Before) != 2 || l.Before[0].Left != want.before || l.After[0].Left != want.after {
+			t.Errorf("request %d: %d %+v, want %+v", i, a.status, l, want)
+		}
+	}
+}

@@ -9,8 +9,9 @@
 //
 // Rests are hard or soft. Keys that cool, are open, invalid or exhausted are not used. An overloaded or failing endpoint,
 // and a model that an account has no access to, only put a key last: when nothing better is left the upstream is asked
-// all the same, so that an outage of the only endpoint is told by the upstream and not made longer by us. A pool of one
-// key never rests.
+// all the same, so that an outage of the only endpoint is told by the upstream and not made longer by us. An account that
+// is close to a rate limit lets the others go first; when they all are, they are used as if none were (see pace.go). A pool
+// of one key never rests.
 package balancer
 
 import (
@@ -29,7 +30,7 @@ import (
 // store is what the balancer needs of the shared state.
 type store interface {
 	Advance(ctx context.Context, pool string, n int64) (int64, error)
-	Spend(ctx context.Context, subject string, charges []state.Charge) (state.Verdict, error)
+	Spend(ctx context.Context, subject, reservation string, charges []state.Charge) (state.Verdict, error)
 	Fail(ctx context.Context, key string, seen state.Attempts) (state.Attempts, error)
 	Rest(ctx context.Context, r state.Rest) error
 	Wake(ctx context.Context, s state.Subject) error
@@ -151,7 +152,7 @@ func (v *View) Pick(ctx context.Context, ask Ask) (*Pick, error) {
 
 // take makes the key ours: its quota, its probe if it is on probation, its breaker. nil: somebody else was faster.
 func (b *Balancer) take(ctx context.Context, p *pool, k *key, model string, now int64) *Pick {
-	pick := &Pick{Key: k.Key, Sole: p.sole, b: b, k: k, model: model}
+	pick := &Pick{Key: k.Key, Sole: p.sole, b: b, k: k, model: model, began: now}
 	if !p.sole && !pick.claim(ctx, now) {
 		return nil
 	}

@@ -59,6 +59,11 @@ func (b *Balancer) Reset(id string) bool {
 	if k.account.rest.clear() {
 		b.outbox.wake(k.account.subject())
 	}
+	for _, model := range k.account.pace.slowed.names() {
+		if k.account.pace.slowed.clear(model) {
+			b.outbox.wake(k.account.pacedAt(model))
+		}
+	}
 	for _, model := range k.account.models.names() {
 		if k.account.models.clear(model) {
 			b.outbox.wake(state.Subject{Scope: proxy.ByModel, ID: k.account.id, Model: model})

@@ -26,6 +26,7 @@ type Considered struct {
 const (
 	whyPicked   = "picked"
 	whyUsable   = "usable"
+	whySlowed   = "slowed"      // close to a rate limit
 	whyLast     = "last resort" // its model or its endpoint rests
 	whyTried    = "tried before"
 	whyProbed   = "half-open, another request is its probe"
@@ -36,7 +37,7 @@ const (
 )
 
 // nearness orders the reasons for reading: what was picked first, what could never have been last.
-var nearness = []string{whyPicked, whyUsable, whyTried, whyLast}
+var nearness = []string{whyPicked, whyUsable, whySlowed, whyTried, whyLast}
 var farthest = []string{whyDisabled, whyExpired, whyModel, whyPool}
 
 // explained bounds the keys that an explanation names.
@@ -93,6 +94,8 @@ func (k *key) standing(model string, now time.Time) (string, *time.Time) {
 	switch k.grade(model, now.UnixNano()) {
 	case usable:
 		return whyUsable, nil
+	case slowed:
+		return whySlowed, shown(k.account.pace.slowed.end(model))
 	case soft:
 		return whyLast, nil
 	}
@@ -105,9 +108,14 @@ func (k *key) standing(model string, now time.Time) (string, *time.Time) {
 	if reason == "" { // it came back in between
 		return whyUsable, nil
 	}
-	if until.IsZero() {
-		return string(reason), nil
+	return string(reason), shown(until)
+}
+
+// shown is a time as an explanation shows it; nil when there is none.
+func shown(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
 	}
-	until = until.UTC().Truncate(time.Millisecond)
-	return string(reason), &until
+	at = at.UTC().Truncate(time.Millisecond)
+	return &at
 }

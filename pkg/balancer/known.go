@@ -42,6 +42,7 @@ type account struct {
 	id     string
 	rest   resting // exhausted
 	models restsByModel
+	pace   paces
 }
 
 // counter is a number that many goroutines change.

@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"openai-api-proxy/pkg/state"
@@ -25,6 +26,7 @@ type outbox struct {
 	metrics *metrics
 	queue   chan message
 	untold  map[state.Subject]message // only run uses it
+	spared  atomic.Int64              // unix ns up to which the room for spare messages is taken
 }
 
 // message is something to tell. One without a subject is not told again.
@@ -42,6 +44,33 @@ func newOutbox(s store, log *slog.Logger, m *metrics) *outbox {
 
 func (o *outbox) rest(r state.Rest) {
 	o.put(message{r.Subject, func(ctx context.Context) error { return o.store.Rest(ctx, r) }})
+}
+
+const (
+	// spareEvery is the time between two messages that can be done without, in the long run.
+	spareEvery = 10 * time.Millisecond
+	// spareAtOnce is how many of them may go at once.
+	spareAtOnce = 50
+)
+
+// spare reports whether there is room for a message that can be done without: next to nothing waits, and there were not too
+// many of them lately. With hundreds of accounts close to their limits at once, every replica would else read the list of
+// rests thousands of times a second.
+func (o *outbox) spare(now time.Time) bool {
+	if len(o.queue) > spareAtOnce {
+		return false
+	}
+	const most = int64(spareAtOnce * spareEvery)
+	for {
+		until := o.spared.Load()
+		next := max(until, now.UnixNano()) + int64(spareEvery)
+		if next > now.UnixNano()+most {
+			return false
+		}
+		if o.spared.CompareAndSwap(until, next) {
+			return true
+		}
+	}
 }
 
 func (o *outbox) wake(s state.Subject) {

@@ -36,7 +36,7 @@ func (q *quota) spend(ctx context.Context, b *Balancer) bool {
 	if len(q.charges) == 0 {
 		return true
 	}
-	v, err := b.Store.Spend(ctx, q.subject, q.charges)
+	v, err := b.Store.Spend(ctx, q.subject, "", q.charges)
 	if err != nil {
 		b.metrics.undecided.WithLabelValues("key quota").Inc()
 		return true
@@ -65,7 +65,7 @@ func (q *quota) read(ctx context.Context, s store) error {
 		c.Cost = 0
 		free[i] = c
 	}
-	v, err := s.Spend(ctx, q.subject, free)
+	v, err := s.Spend(ctx, q.subject, "", free)
 	if err == nil {
 		q.note(v)
 	}

@@ -19,6 +19,7 @@ type Pick struct {
 	b     *Balancer
 	k     *key
 	model string
+	began int64       // unix ns
 	done  func(error) // settles the breaker; nil in a pool of one
 	probe []probe     // subjects on probation, of which this attempt is the probe
 
@@ -69,9 +70,36 @@ func (p *Pick) probes(r *resting) bool {
 // only after that of the fleet: the next probe of this replica would otherwise lose against its own.
 func (p *Pick) release() {
 	for _, held := range p.probe {
-		p.b.outbox.release(held.of, func() { held.r.claim.CompareAndSwap(held.until, 0) })
+		if rests := time.Until(held.r.current().Until); rests > 0 {
+			p.b.releaseLater(held, min(rests/2, heardBy)) // before its end: who loses a claim waits for long
+			continue
+		}
+		p.b.release(held)
 	}
 	p.probe = nil
+}
+
+// heardBy is when every replica has heard of a rest, also one whose hint was lost.
+const heardBy = time.Second
+
+// releaseLater gives a claim back that proved its subject to be unwell, once the others know of the rest that followed: one
+// that does not would take the free claim for its turn. The rest ends no sooner, so nobody waits for this.
+func (b *Balancer) releaseLater(held probe, after time.Duration) {
+	if b.ctx.Err() != nil {
+		b.release(held)
+		return
+	}
+	b.tasks.Go(func() {
+		select {
+		case <-time.After(after):
+		case <-b.ctx.Done():
+		}
+		b.release(held)
+	})
+}
+
+func (b *Balancer) release(held probe) {
+	b.outbox.release(held.of, func() { held.r.claim.CompareAndSwap(held.until, 0) })
 }
 
 func (k *key) subject() state.Subject     { return state.Subject{Scope: proxy.ByKey, ID: k.ID} }
@@ -169,6 +197,7 @@ func (p *Pick) answered(v proxy.Verdict) {
 		b.put(state.Subject{Scope: proxy.ByEndpointMdl, ID: k.Endpoint, Model: p.model}, row.Reason, v)
 	default:
 		b.served(k, p.model)
+		p.heed(&v.Allowance)
 	}
 }
 

@@ -106,13 +106,23 @@ func (r *resting) current() state.Rest {
 
 // restsByModel is the rests of one account or endpoint for single models. They end without probation.
 type restsByModel struct {
-	count atomic.Int64 // of entries, read without the lock
+	count  atomic.Int64 // of entries, read without the lock
+	latest atomic.Int64 // unix ns after which none of them rests, likewise
 
 	mu     sync.RWMutex // guards models
 	models map[string]state.Rest
 }
 
 func (m *restsByModel) any() bool { return m.count.Load() > 0 }
+
+// resting reports whether a model rests at a time (unix ns). While none does it takes no lock.
+func (m *restsByModel) resting(model string, now int64) bool {
+	if now >= m.latest.Load() {
+		return false
+	}
+	_, resting := m.at(model, now)
+	return resting
+}
 
 // at is why a model rests now, if it does.
 func (m *restsByModel) at(model string, now int64) (proxy.Reason, bool) {
@@ -150,6 +160,7 @@ func (m *restsByModel) set(rest state.Rest) bool {
 	}
 	m.models[rest.Model] = rest
 	m.count.Store(int64(len(m.models)))
+	m.latest.Store(max(m.latest.Load(), rest.Until.UnixNano()))
 	return true
 }
 
@@ -174,6 +185,19 @@ func (m *restsByModel) clear(model string) bool {
 	delete(m.models, model)
 	m.count.Store(int64(len(m.models)))
 	return found
+}
+
+// clearBefore forgets a rest that began before a time (unix ns), and returns it.
+func (m *restsByModel) clearBefore(model string, began int64) (rest state.Rest, ended bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rest, found := m.models[model]
+	if !found || rest.Since.UnixNano() >= began {
+		return rest, false
+	}
+	delete(m.models, model)
+	m.count.Store(int64(len(m.models)))
+	return rest, true
 }
 
 // soonest is when the first of the models ends to rest for the reason; zero when none does.
@@ -277,11 +301,16 @@ func (b *Balancer) find(s state.Subject) (*resting, *restsByModel) {
 		if k := b.known.key(s.ID); k != nil {
 			return &k.rest, nil
 		}
-	case proxy.ByAccount, proxy.ByModel:
-		if a := b.known.account(s.ID); a != nil && s.Scope == proxy.ByAccount {
+	case proxy.ByAccount, proxy.ByModel, proxy.ByPace:
+		a := b.known.account(s.ID)
+		switch {
+		case a == nil:
+		case s.Scope == proxy.ByAccount:
 			return &a.rest, nil
-		} else if a != nil {
+		case s.Scope == proxy.ByModel:
 			return nil, &a.models
+		default:
+			return nil, &a.pace.slowed
 		}
 	case proxy.ByEndpoint, proxy.ByEndpointMdl:
 		if e := b.known.endpoint(s.ID); e != nil && s.Scope == proxy.ByEndpoint {

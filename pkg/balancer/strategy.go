@@ -53,6 +53,7 @@ type grade uint8
 const (
 	unusable grade = iota
 	soft           // only when nothing better is left
+	slowed         // close to a rate limit, else well: only when all others are too
 	usable
 )
 
@@ -64,6 +65,7 @@ type search struct {
 	now      int64
 	position int64
 	refused  []*key // candidates that turned out to be taken
+	slowed   bool   // one was passed over for being close to a rate limit
 }
 
 // find is the key to use, best kind first; nil for none.
@@ -73,12 +75,12 @@ func (s *search) find() (k *key, isSoft bool) {
 	}
 	avoid, only := s.preference()
 	if avoid {
-		if k := s.choose(usable, true); k != nil {
+		if k := s.chooseWell(true); k != nil {
 			return k, false
 		}
 	}
 	if !only {
-		if k := s.choose(usable, false); k != nil {
+		if k := s.chooseWell(false); k != nil {
 			return k, false
 		}
 	}
@@ -119,6 +121,15 @@ func (s *search) preference() (avoid, only bool) {
 	default:
 		return s.ask.Last == proxy.Unreachable, false
 	}
+}
+
+// chooseWell finds a key that is well, if possible one that is not close to a rate limit.
+func (s *search) chooseWell(avoid bool) *key {
+	s.slowed = false
+	if k := s.choose(usable, avoid); k != nil || !s.slowed {
+		return k
+	}
+	return s.choose(slowed, avoid)
 }
 
 // choose finds a key of at least the grade.
@@ -219,7 +230,12 @@ func (s *search) fits(k *key, least grade, avoid bool) bool {
 	if k.off.Load() && len(s.ask.Tried) > 0 {
 		return false // the first try belongs to the configuration that let the request in, whatever came since
 	}
-	return s.pool.sole || k.grade(s.ask.Model, s.now) >= least
+	if s.pool.sole {
+		return true
+	}
+	g := k.grade(s.ask.Model, s.now)
+	s.slowed = s.slowed || g == slowed
+	return g >= least
 }
 
 // alike reports whether a second try with k would share the fate of the one with t.
@@ -239,6 +255,9 @@ func (k *key) grade(model string, now int64) grade {
 		return unusable
 	}
 	g := usable
+	if k.account.pace.slowed.resting(model, now) {
+		g = slowed
+	}
 	if k.account.models.any() {
 		switch reason, resting := k.account.models.at(model, now); {
 		case resting && reason == proxy.Denied:

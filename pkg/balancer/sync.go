@@ -11,6 +11,14 @@ import (
 // sameRest is how far the ends of two reports of one rest may lie apart: times travel as spans between clocks that differ.
 const sameRest = time.Second
 
+// same is sameRest for a subject. Accounts are slowed for less than that, again and again.
+func same(s state.Subject) time.Duration {
+	if s.Scope == proxy.ByPace {
+		return shortestSlowed
+	}
+	return sameRest
+}
+
 // synced is what the fleet said last.
 type synced struct {
 	mu    sync.Mutex // held while a list is worked through, so that they are taken in order; guards rests
@@ -25,7 +33,7 @@ func (b *Balancer) Sync(rests []state.Rest) {
 	now := make(map[state.Subject]state.Rest, len(rests))
 	for _, r := range rests {
 		now[r.Subject] = r
-		if r.Until.Sub(b.until(r.Subject)) > sameRest {
+		if r.Until.Sub(b.until(r.Subject)) > same(r.Subject) {
 			b.apply(r)
 		}
 	}
@@ -54,6 +62,7 @@ func (b *Balancer) Retell() {
 	b.synced.mu.Lock()
 	b.synced.rests = nil
 	b.synced.mu.Unlock()
+	now := time.Now()
 	keys, accounts, endpoints := b.known.all()
 	for _, k := range keys {
 		b.retell(&k.rest)
@@ -61,6 +70,11 @@ func (b *Balancer) Retell() {
 	for _, a := range accounts {
 		b.retell(&a.rest)
 		a.models.each(b.outbox.rest)
+		a.pace.slowed.each(func(r state.Rest) {
+			if r.Until.Sub(now) >= slowedTold {
+				b.outbox.rest(r)
+			}
+		})
 	}
 	for _, e := range endpoints {
 		b.retell(&e.rest)
@@ -97,7 +111,7 @@ func (b *Balancer) until(s state.Subject) time.Time {
 
 // wake ends a rest that the fleet has ended, unless another one was decided here meanwhile.
 func (b *Balancer) wake(s state.Subject, until time.Time) {
-	if b.until(s).Sub(until) > sameRest {
+	if b.until(s).Sub(until) > same(s) {
 		return
 	}
 	r, m := b.find(s)

@@ -81,7 +81,7 @@ func (b *Balancer) learn(fresh adopted) {
 // whole is the account or endpoint of which a subject is one model, or else the subject itself.
 func whole(s state.Subject) state.Subject {
 	switch s.Scope {
-	case proxy.ByModel:
+	case proxy.ByModel, proxy.ByPace:
 		return state.Subject{Scope: proxy.ByAccount, ID: s.ID}
 	case proxy.ByEndpointMdl:
 		return state.Subject{Scope: proxy.ByEndpoint, ID: s.ID}

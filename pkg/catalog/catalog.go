@@ -48,6 +48,7 @@ type Catalog struct {
 	base    *config.Config
 	version int64
 	items   map[name]*entry
+	builds  int64 // snapshots that were built
 }
 
 // name is the kind and the id of an item.
@@ -59,6 +60,7 @@ type entry struct {
 	key      *keyRecord
 	client   *clientRecord
 	override *override
+	build    int64 // the latest snapshot that has it already, while that is built
 }
 
 // New makes a Catalog of what file and environment say. What the state holds comes with the first Sync.

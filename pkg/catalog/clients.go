@@ -42,6 +42,9 @@ func (c *Catalog) AddClient(ctx context.Context, who Actor, spec json.RawMessage
 		return "", token, invalid(err)
 	}
 	now := c.Current()
+	if err := now.misplacedOf(&client); err != nil {
+		return "", token, err
+	}
 	if _, taken := now.Client(client.ID); taken || client.ID == proxy.DefaultClient {
 		return "", token, proxy.Faultf(proxy.Conflict, "there is a client %s already", client.ID)
 	}
@@ -109,6 +112,9 @@ func (c *Catalog) PatchClient(ctx context.Context, who Actor, id string, patch j
 	}
 	if client.ID != id {
 		return &proxy.Fault{Kind: proxy.InvalidRequest, Param: "id", Public: "the id of a client cannot be changed"}
+	}
+	if err := c.Current().misplacedOf(&client); err != nil {
+		return err
 	}
 	r := clientRecord{Spec: spec, Tokens: held.Tokens, Created: held.Created, Updated: time.Now().UTC().Truncate(time.Second)}
 	change, err := c.change(state.ClientItem, id, expecting(revision, known), r)

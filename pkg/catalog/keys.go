@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidwall/sjson"
+
 	"openai-api-proxy/pkg/config"
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
@@ -71,6 +73,9 @@ func (c *Catalog) newKey(spec json.RawMessage, more map[proxy.Secret]bool) (*pro
 	if err != nil {
 		return nil, state.Change{}, invalid(err)
 	}
+	if err := now.misplaced(k); err != nil {
+		return nil, state.Change{}, err
+	}
 	if _, taken := now.Key(k.ID); taken {
 		return nil, state.Change{}, errTaken(k.ID)
 	}
@@ -79,7 +84,7 @@ func (c *Catalog) newKey(spec json.RawMessage, more map[proxy.Secret]bool) (*pro
 	}
 	r := keyRecord{Created: time.Now().UTC().Truncate(time.Second)}
 	r.Updated = r.Created
-	if r.Spec, err = mergePatch(spec, fmt.Appendf(nil, `{"id":%q}`, k.ID)); err != nil {
+	if r.Spec, err = sjson.SetBytes(spec, "id", k.ID); err != nil {
 		return nil, state.Change{}, invalid(err)
 	}
 	change, err := c.change(state.KeyItem, k.ID, state.Nothing, r)
@@ -133,6 +138,9 @@ func (c *Catalog) PatchKey(ctx context.Context, who Actor, id string, patch json
 	}
 	if k.ID != id {
 		return &proxy.Fault{Kind: proxy.InvalidRequest, Param: "id", Public: "the id of a key cannot be changed"}
+	}
+	if err := now.misplaced(k); err != nil {
+		return err
 	}
 	if holder := now.Holder(k.Secret.Hash()); holder != "" && holder != id {
 		return proxy.Faultf(proxy.Conflict, "this secret is configured already, as that of %s", holder)

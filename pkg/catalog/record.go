@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -163,14 +164,23 @@ func (t tokenRecord) token() (Token, bool) {
 
 // mergePatch is the JSON Merge Patch of RFC 7396.
 func mergePatch(target, patch []byte) ([]byte, error) {
-	var t, p any
-	if err := json.Unmarshal(target, &t); err != nil {
+	t, err := decoded(target)
+	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(patch, &p); err != nil {
+	p, err := decoded(patch)
+	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(merged(t, p))
+}
+
+// decoded keeps numbers as they were written: they are read by the rules of the file later.
+func decoded(text []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	err = d.Decode(&v)
+	return v, err
 }
 
 func merged(target, patch any) any {

@@ -84,6 +84,7 @@ func (s *Snapshot) Holder(hash [sha256.Size]byte) string { return s.secrets()[ha
 // file; the snapshot then leaves those overrides out.
 func (c *Catalog) buildLocked(base *config.Config) (*Snapshot, error) {
 	s := &Snapshot{Version: c.version, Base: base, Settings: base.Settings, Overrides: map[string]json.RawMessage{}}
+	s.Keys = c.runtimeKeysLocked(base)
 	for _, k := range base.Keys {
 		s.Keys = append(s.Keys, c.overriddenKeyLocked(k))
 	}
@@ -92,8 +93,7 @@ func (c *Catalog) buildLocked(base *config.Config) (*Snapshot, error) {
 	}
 	for n, e := range c.items {
 		switch {
-		case n.kind == state.KeyItem && e.key != nil:
-			s.Keys = append(s.Keys, runtimeKey(e, base.BaseURL))
+		case n.kind == state.KeyItem && e.key != nil: // above
 		case n.kind == state.ClientItem && e.client != nil:
 			s.Clients = append(s.Clients, runtimeClient(e))
 		case n == authItem:
@@ -113,6 +113,27 @@ func (c *Catalog) buildLocked(base *config.Config) (*Snapshot, error) {
 		s.Settings = settings
 	}
 	return s, err
+}
+
+// runtimeKeysLocked are the keys that were added at run time, first those that the latest snapshot has, in its order, so
+// that hardly anything is left to sort; and room for the others.
+func (c *Catalog) runtimeKeysLocked(base *config.Config) []Key {
+	keys := make([]Key, 0, len(base.Keys)+len(c.items))
+	c.builds++
+	if before := c.current.Load(); before != nil {
+		for i := range before.Keys {
+			if e := c.items[name{state.KeyItem, before.Keys[i].ID}]; e != nil && e.key != nil {
+				e.build = c.builds
+				keys = append(keys, runtimeKey(e, base.BaseURL))
+			}
+		}
+	}
+	for n, e := range c.items {
+		if n.kind == state.KeyItem && e.key != nil && e.build != c.builds {
+			keys = append(keys, runtimeKey(e, base.BaseURL))
+		}
+	}
+	return keys
 }
 
 func (c *Catalog) overriddenKeyLocked(k *proxy.Key) Key {
@@ -170,23 +191,59 @@ func runtimeClient(e *entry) Client {
 }
 
 // unique sorts the keys and leaves out those whose id or secret another one has: what is configured in file or environment
-// stays, of two others the one with the smaller id.
+// stays, of two others the one with the smaller id. It sorts where they are rather than the keys themselves: there may be
+// very many.
 func (c *Catalog) unique(keys []Key) []Key {
-	ids, secrets := make(map[string]bool, len(keys)), make(map[proxy.Secret]bool, len(keys))
-	slices.SortFunc(keys, func(a, b Key) int {
-		return cmp.Or(cmp.Compare(rank(a.Source), rank(b.Source)), cmp.Compare(a.ID, b.ID))
+	order := make([]*Key, len(keys))
+	for i := range keys {
+		order[i] = &keys[i]
+	}
+	slices.SortFunc(order, func(a, b *Key) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(rank(a.Source), rank(b.Source)))
 	})
-	kept := keys[:0]
-	for _, k := range keys {
-		if ids[k.ID] || secrets[k.Secret] {
+	holders := make(map[proxy.Secret]string, len(keys)) // those of file and environment first
+	for r := range 2 {
+		for _, k := range order {
+			if _, held := holders[k.Secret]; !held && rank(k.Source) == r {
+				holders[k.Secret] = k.ID
+			}
+		}
+	}
+	kept := make([]Key, 0, len(keys))
+	for _, k := range order {
+		if holders[k.Secret] != k.ID || len(kept) > 0 && kept[len(kept)-1].ID == k.ID {
 			c.Log.Debug("a key is configured twice; the one added at run time is left out", "id", k.ID, "source", k.Source)
 			continue
 		}
-		ids[k.ID], secrets[k.Secret] = true, true
-		kept = append(kept, k)
+		kept = append(kept, *k)
 	}
-	slices.SortFunc(kept, func(a, b Key) int { return cmp.Compare(a.ID, b.ID) })
 	return kept
+}
+
+// inOrder sorts keys by id, of one id those of file and environment first. Keys that are in order up to a point are merged
+// with the rest.
+func inOrder(keys []*Key) []*Key {
+	compare := func(a, b *Key) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(rank(a.Source), rank(b.Source)))
+	}
+	n := 1
+	for n < len(keys) && compare(keys[n-1], keys[n]) <= 0 {
+		n++
+	}
+	if n >= len(keys) {
+		return keys
+	}
+	first, rest := keys[:n], keys[n:]
+	slices.SortFunc(rest, compare)
+	merged := make([]*Key, 0, len(keys))
+	for len(first) > 0 && len(rest) > 0 {
+		if compare(first[0], rest[0]) <= 0 {
+			merged, first = append(merged, first[0]), first[1:]
+		} else {
+			merged, rest = append(merged, rest[0]), rest[1:]
+		}
+	}
+	return append(append(merged, first...), rest...)
 }
 
 func (c *Catalog) uniqueClients(clients []Client) []Client {

@@ -5,6 +5,9 @@ import "openai-api-proxy/pkg/proxy"
 // mostRate bounds rpm and burst: stores keep the time between two requests in whole microseconds.
 const mostRate = 10_000_000
 
+// mostSlots bounds concurrency.
+const mostSlots = 100_000
+
 // clients reads the clients of both sources, the file first. It comes after keys, which no token may be.
 func (l *loader) clients(root *fields) {
 	upstream := map[proxy.Secret]bool{}
@@ -40,6 +43,17 @@ func client(f *fields) (e entry[Client], ok bool) {
 	c.Burst = f.whole("burst", c.RPM, 1, mostRate)
 	if c.Burst != 0 && !f.has("rpm") {
 		f.wrong(f.at, "has a burst but no rpm, so nothing would be limited")
+	}
+	c.TPM = f.whole("tpm", 0, 1, mostTokens)
+	c.Concurrency = f.whole("concurrency", 0, 1, mostSlots)
+	c.Quota = budgets(f)
+	mode, _ := get(f, "mode", oneOf("soft", "strict"))
+	c.Strict = mode == "strict"
+	c.Zone, _ = get(f, "timeZone", timeZone)
+	loss, _ := get(f, "onStateLoss", oneOf("deny", "allow"))
+	c.AllowUncounted = loss == "allow"
+	if c.Strict && !c.Metered() {
+		f.warn(f.at, "is strict, but has no limit of tokens or money that this could apply to")
 	}
 	c.Models = some(f, "models", headerText)
 	c.Pool, _ = get(f, "pool", identifier)

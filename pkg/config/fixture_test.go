@@ -128,6 +128,11 @@ func TestFingerprint(t *testing.T) {
 	if len(first) != 10 || first != of(`[{"key":"sk-test-2","id":"b","weight":1},{"id":"a","key":"sk-test-1"}]`) {
 		t.Errorf("%q is not kept by another order", first)
 	}
+	elsewhere := vars{"OPENAI_API_KEYS": `[{"id":"a","key":"sk-test-1"},{"id":"b","key":"sk-test-2"}]`, "LISTEN_ADDR": "127.0.0.1:10001",
+		"ADMIN_ADDR": "127.0.0.1:10002", "DATA_DIR": "elsewhere"}
+	if load(t, elsewhere.files(nil)).Fingerprint() != first {
+		t.Error("a replica that listens elsewhere has another one")
+	}
 	for _, other := range []string{`[{"id":"a","key":"sk-test-1"},{"id":"b","key":"sk-test-3"}]`,
 		`[{"id":"a","key":"sk-test-1"},{"id":"b","key":"sk-test-2","weight":2}]`} {
 		if of(other) == first {

@@ -5,7 +5,9 @@ package config
 var (
 	pendingKeyFields    = []string{"rpm", "tpm", "concurrency"}
 	pendingQuotaFields  = []string{"tokens", "usd"}
-	pendingClientFields = []string{"tpm", "concurrency", "quota", "mode", "timeZone", "onStateLoss", "group"}
+	pendingClientFields = []string{"group"}
+	// Money needs prices. Admission counts it already; see admission.Options.Price.
+	pendingClientQuotaFields = []string{"usd"}
 )
 
 const notEnforced = "is not enforced yet, so it is refused rather than ignored"

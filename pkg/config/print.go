@@ -36,13 +36,14 @@ func (c *Config) Print(w io.Writer) error {
 	return err
 }
 
-// Fingerprint is ten hex digits that change whenever a setting does, the same on replicas that are set alike. Load
-// makes it once, since probes ask for it.
+// Fingerprint is ten hex digits that change whenever a setting does, the same on replicas that are set alike: where each
+// of them listens and keeps its data is its own. Load makes it once, since probes ask for it.
 func (c *Config) Fingerprint() string { return c.fingerprint }
 
 func (c *Config) hash() string {
-	hash := sha256.New()
-	_ = c.Print(hash) // a hash takes everything
+	hash, alike := sha256.New(), *c
+	alike.Listen, alike.AdminAddr, alike.DataDir = "", "", ""
+	_ = alike.Print(hash) // a hash takes everything
 	return hex.EncodeToString(hash.Sum(nil)[:5])
 }
 
@@ -151,6 +152,24 @@ func (p *printer) client(c *Client) {
 	p.line("    enabled", c.Enabled)
 	if c.RPM > 0 {
 		p.line("    rpm", fmt.Sprintf("%d (burst %d)", c.RPM, c.Burst))
+	}
+	if c.TPM > 0 {
+		p.line("    tpm", c.TPM)
+	}
+	if c.Concurrency > 0 {
+		p.line("    concurrency", c.Concurrency)
+	}
+	for _, b := range c.Quota {
+		p.line("    quota", fmt.Sprintf("%s (%s)", b.Amount(), b.Period))
+	}
+	if c.Metered() {
+		p.line("    mode", map[bool]string{false: "soft", true: "strict"}[c.Strict])
+	}
+	if len(c.Quota) > 0 {
+		p.line("    onStateLoss", map[bool]string{false: "deny", true: "allow"}[c.AllowUncounted])
+	}
+	if c.Zone != nil {
+		p.line("    timeZone", c.Zone)
 	}
 	p.optional("models", strings.Join(c.Models, " "))
 	p.optional("pool", c.Pool)

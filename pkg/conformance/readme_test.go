@@ -1,11 +1,13 @@
 package conformance
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -74,6 +76,39 @@ func TestReadmeExamples(t *testing.T) {
 	}
 	if ran < 6 {
 		t.Errorf("only %d examples ran", ran)
+	}
+}
+
+func TestBothOperatorsGuidesHaveTheSameExamples(t *testing.T) {
+	english, chinese := examples(t, "docs/operators.md"), examples(t, "docs/operators.zh-CN.md")
+	if len(english) < 8 || !slices.Equal(english, chinese) {
+		t.Errorf("%d examples and %d, or they differ", len(english), len(chinese))
+	}
+}
+
+// Every example of the operators' guide, in its order, against one running proxy.
+func TestOperatorsGuide(t *testing.T) {
+	r := start(t, "OPENAI_API_KEYS=", "CLIENT_TOKENS=", "OPENAI_API_KEY="+keyA)
+	here := strings.NewReplacer("127.0.0.1:10000", "127.0.0.1:"+r.port, "data/admin-token", r.dir+"/admin-token").Replace
+	setup := "export TOKEN=" + keyA + "\n"
+	for i, e := range examples(t, "docs/operators.md") {
+		if e.name == "env" {
+			setup += here(e.text)
+			continue
+		}
+		if strings.Contains(e.text, "X-Proxy-Debug") { // by then there is a client, whose token nobody has kept
+			made := runExample(t, "bash", setup, `curl -H "$ADMIN" -H 'Content-Type: application/json' $PROXY/api/clients -d '{"id":"guide"}'`)
+			var client struct{ Token string }
+			if err := json.Unmarshal([]byte(made), &client); err != nil {
+				t.Fatalf("%v: %s", err, made)
+			}
+			setup += "\nexport TOKEN=" + client.Token + "\n"
+		}
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			if out := runExample(t, e.language, setup, here(e.text)); len(out) < 20 || strings.Contains(out, "sk-test-operators") {
+				t.Errorf("it printed %q", out)
+			}
+		})
 	}
 }
 

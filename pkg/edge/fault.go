@@ -30,6 +30,7 @@ var wire = map[proxy.Kind]struct {
 	proxy.TooLarge:           {http.StatusRequestEntityTooLarge, "invalid_request_error"},
 	proxy.RateLimited:        {http.StatusTooManyRequests, "rate_limit_error"},
 	proxy.OverBudget:         {http.StatusTooManyRequests, "insufficient_quota"},
+	proxy.LimitsUnknown:      {http.StatusServiceUnavailable, "server_error"},
 	proxy.UpstreamError:      {http.StatusBadGateway, "server_error"},
 	proxy.UpstreamTimeout:    {http.StatusGatewayTimeout, "server_error"},
 	proxy.NoAvailableKey:     {http.StatusServiceUnavailable, "server_error"},

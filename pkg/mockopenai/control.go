@@ -3,6 +3,7 @@ package mockopenai
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 )
 
@@ -28,6 +29,7 @@ func (s *Server) postConfig(w http.ResponseWriter, r *http.Request) {
 	var err error
 	s.Configure(func(set *Settings) {
 		changed := *set
+		changed.Accounts = maps.Clone(set.Accounts) // of a mistake nothing may stay
 		if err = decode(r, &changed); err == nil {
 			*set = changed
 		}

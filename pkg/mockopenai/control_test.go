@@ -163,5 +163,5 @@ func TestStatsAreShapedForJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "stats", string(b), `{"requests":1,"streams":0,"faults":0,"aborted":0,"bytes_in":0,"in_flight":0,`+
-		`"max_in_flight":0,"input_tokens":0,"output_tokens":2}`)
+		`"max_in_flight":0,"input_tokens":0,"output_tokens":2,"rate_limited":0}`)
 }

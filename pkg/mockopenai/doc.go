@@ -9,10 +9,13 @@
 //	GET  /_requests  the last requests received, oldest first: Request
 //	POST /_config    any of the fields of Settings; answers all of them
 //	POST /_fault     a Fault; kind "none" clears those of the key
-//	POST /_reset     forgets stats, faults and requests
+//	POST /_reset     forgets stats, faults, requests and what was taken of rate limits
 //
 // Answers say nothing clever. Texts are fixed, the prompt of a chat is always 19 tokens, and each piece of a stream is
 // one, so that a test can tell what should have been counted.
+//
+// With Settings.RPM or TPM every account has rate limits for each model, which say truly in x-ratelimit headers how they
+// stand and refuse with 429 what goes beyond them.
 //
 // Benchmarks share their cores with it, so a plain chat completion costs as little as net/http allows: its parts are
 // built when the settings change, and bodies over 64 KiB are looked at from both ends only (see peek). Remembering

@@ -26,9 +26,13 @@ type exchange struct {
 
 // usualHead is what every answer carries. Its values are shared by all answers and never changed.
 var usualHead = http.Header{
-	"Openai-Organization":            {"org-mock"},
-	"Openai-Processing-Ms":           {"12"},
-	"Openai-Version":                 {"2020-10-01"},
+	"Openai-Organization":  {"org-mock"},
+	"Openai-Processing-Ms": {"12"},
+	"Openai-Version":       {"2020-10-01"},
+}
+
+// usualRates is what answers carry besides while there is no rate limit.
+var usualRates = http.Header{
 	"X-Ratelimit-Limit-Requests":     {"10000"},
 	"X-Ratelimit-Limit-Tokens":       {"2000000"},
 	"X-Ratelimit-Remaining-Requests": {"9999"},
@@ -55,6 +59,9 @@ func (x *exchange) answer(readErr error) {
 		if x.strikeEarly() {
 			return
 		}
+	}
+	if op.serve != nil && !x.admit() {
+		return
 	}
 	switch {
 	case !x.pause(x.plan.latency()):
@@ -96,6 +103,9 @@ func (x *exchange) understand() (operation, *refusal) {
 func (x *exchange) head() {
 	h := x.w.Header()
 	maps.Copy(h, usualHead)
+	if !x.plan.limited() && !x.plan.NoRateHeaders {
+		maps.Copy(h, usualRates)
+	}
 	h["X-Request-Id"] = []string{"req_" + x.id}
 	if x.plan.SetCookie {
 		h["Set-Cookie"] = []string{"__cf_bm=" + x.id + "; path=/; HttpOnly"}

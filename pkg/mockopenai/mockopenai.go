@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Server is one mock upstream. Make it with New, serve it with net/http, end it with Close.
@@ -20,6 +21,8 @@ type Server struct {
 	plan      atomic.Pointer[plan]
 	faults    faultBook
 	accounts  sync.Map // key -> *account
+	rates     rates
+	now       func() time.Time
 	log       requestLog
 	vector    func() string // the usual embedding as JSON
 	buffers   sync.Pool     // of *bytes.Buffer
@@ -40,12 +43,18 @@ func WithSettings(set Settings) Option {
 	return func(s *Server) { s.plan.Store(newPlan(set)) }
 }
 
+// WithClock sets the clock of the rate limits.
+func WithClock(now func() time.Time) Option {
+	return func(s *Server) { s.now = now }
+}
+
 // New makes a Server without faults.
 func New(opts ...Option) *Server {
 	var instance [4]byte
 	rand.Read(instance[:]) // never fails
 	s := &Server{
 		keyPrefix: "sk-",
+		now:       time.Now,
 		instance:  hex.EncodeToString(instance[:]),
 		vector:    sync.OnceValue(func() string { return floats(usualDimensions) }),
 		buffers:   sync.Pool{New: func() any { return new(bytes.Buffer) }},
@@ -63,8 +72,9 @@ func New(opts ...Option) *Server {
 // closing the HTTP server, which waits for them. It may be called twice.
 func (s *Server) Close() { s.close() }
 
-// Reset forgets stats, faults and requests. The settings stay.
+// Reset forgets stats, faults, requests and what was taken of rate limits. The settings stay.
 func (s *Server) Reset() {
+	s.rates.clear()
 	s.accounts.Clear()
 	s.faults.clear()
 	s.log.clear()

@@ -1,6 +1,7 @@
 package mockopenai
 
 import (
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -16,10 +17,27 @@ type Settings struct {
 	ContentBytes  int     `json:"content_bytes"`   // text of an answer that is not streamed, 4 to a token; default 400
 	Requests      int     `json:"requests"`        // how many of the last requests are remembered; default 100
 	SetCookie     bool    `json:"set_cookie"`      // answers carry a Set-Cookie, as those of a CDN do
+
+	RPM           int64             `json:"rpm"`             // requests per minute of one account and model; 0: no limit
+	TPM           int64             `json:"tpm"`             // tokens, likewise
+	MinuteMS      float64           `json:"minute_ms"`       // how long the minute of both lasts; 0: 60,000
+	Accounts      map[string]string `json:"accounts"`        // keys that share an account; any other is one by itself
+	NoRateHeaders bool              `json:"no_rate_headers"` // answers say nothing of what is left
 }
 
 // DefaultSettings are those of a Server that was given none.
 func DefaultSettings() Settings { return Settings{Chunks: 100, ContentBytes: 400, Requests: 100} }
+
+// limited reports whether there is any rate limit.
+func (s *Settings) limited() bool { return s.RPM > 0 || s.TPM > 0 }
+
+// minute is how long a minute of the rate limits lasts: tests have no time for real ones.
+func (s *Settings) minute() time.Duration {
+	if s.MinuteMS > 0 {
+		return millis(s.MinuteMS)
+	}
+	return time.Minute
+}
 
 // plan is the settings with all that can be built from them beforehand. It never changes.
 type plan struct {
@@ -51,6 +69,7 @@ func (s *Server) Configure(change func(*Settings)) {
 	s.configure.Lock()
 	defer s.configure.Unlock()
 	set := s.plan.Load().Settings
+	set.Accounts = maps.Clone(set.Accounts) // requests read the one that is in force
 	change(&set)
 	s.plan.Store(newPlan(set))
 }

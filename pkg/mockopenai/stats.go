@@ -13,13 +13,14 @@ type Stats struct {
 	MaxInFlight  int64 `json:"max_in_flight"`
 	InputTokens  int64 `json:"input_tokens"`  // the bill: of every request that was begun
 	OutputTokens int64 `json:"output_tokens"` // the bill: all that was produced, also before a cut
+	RateLimited  int64 `json:"rate_limited"`  // requests refused by Settings.RPM or TPM
 }
 
 // account counts for one key.
 type account struct {
 	requests, streams, faults, aborted, bytesIn atomic.Int64
 	inFlight, maxInFlight                       atomic.Int64
-	inputTokens, outputTokens                   atomic.Int64
+	inputTokens, outputTokens, rateLimited      atomic.Int64
 }
 
 // Stats returns the counters of every valid key that was used, by key.
@@ -44,7 +45,7 @@ func (a *account) stats() Stats {
 	return Stats{
 		Requests: a.requests.Load(), Streams: a.streams.Load(), Faults: a.faults.Load(), Aborted: a.aborted.Load(),
 		BytesIn: a.bytesIn.Load(), InFlight: a.inFlight.Load(), MaxInFlight: a.maxInFlight.Load(),
-		InputTokens: a.inputTokens.Load(), OutputTokens: a.outputTokens.Load(),
+		InputTokens: a.inputTokens.Load(), OutputTokens: a.outputTokens.Load(), RateLimited: a.rateLimited.Load(),
 	}
 }
 

@@ -9,6 +9,14 @@ type Head struct {
 	IncludeUsage bool  // a stream's usage was asked for by the caller itself
 	Background   bool  // the work goes on after the answer
 	MaxTokens    int64 // bound on the output tokens; 0: not given
+	// Choices is how many answers are asked for, each of at most MaxTokens; 0: one.
+	Choices int64
+	// Unbounded names a field for which nobody can say beforehand how many tokens the request uses: media, objects stored
+	// upstream, tools of the upstream, a field that is not known here or was given twice. Otherwise the input has no more
+	// tokens than the body has bytes, but for what surrounds it.
+	Unbounded string
+	// Media is how many bytes of the body are images, sound or files in base64, which say nothing of their tokens.
+	Media int64
 	// References names the fields by which the body points at objects stored upstream: "previous_response_id",
 	// "conversation", "prompt.id", "file_id", "container", "vector_store_ids".
 	References []string

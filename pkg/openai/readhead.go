@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -15,11 +16,14 @@ func ReadHead(body []byte) Head {
 	if !doc.IsObject() {
 		return Head{}
 	}
-	var r headReader
+	r := headReader{names: make([]string, 0, 16)}
 	doc.ForEach(r.member)
 	r.head.Readable = isDocument(text)
 	r.head.Doubled = r.models > 1
 	r.head.MaxTokens = slices.Max(r.bounds[:])
+	if all := float64(max(r.each, 1)) * float64(max(r.asked, 1)); all > 1 {
+		r.head.Choices = int64(min(all, mostTokens))
+	}
 	return r.head
 }
 
@@ -28,6 +32,9 @@ type headReader struct {
 	head   Head
 	models int
 	bounds [3]int64 // by the names that a bound has: where two are given, either may be the one that holds
+	names  []string // of the members so far
+	each   int64    // answers to each prompt
+	asked  int64    // prompts
 }
 
 func (r *headReader) member(key, value gjson.Result) bool {
@@ -53,6 +60,7 @@ func (r *headReader) member(key, value gjson.Result) bool {
 		r.bounds[2] = bound(value)
 	}
 	r.reference(name, value)
+	r.limit(name, value)
 	return true
 }
 
@@ -61,7 +69,7 @@ func bound(v gjson.Result) int64 {
 	if v.Type != gjson.Number || !(v.Num > 0) {
 		return 0
 	}
-	return int64(min(v.Num, mostTokens))
+	return int64(min(math.Ceil(v.Num), mostTokens))
 }
 
 func includesUsage(options gjson.Result) (asked bool) {

@@ -42,7 +42,9 @@ func TestReadHead(t *testing.T) {
 		"null beside a bound": {`{"max_completion_tokens":5,"max_tokens":null}`, Head{Readable: true, MaxTokens: 5}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := ReadHead([]byte(c.body)); !reflect.DeepEqual(got, c.want) {
+			got := ReadHead([]byte(c.body))
+			got.Unbounded = "" // has a test of its own
+			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("%+v, want %+v", got, c.want)
 			}
 		})
@@ -63,7 +65,8 @@ func TestHeadKeepsNoBody(t *testing.T) {
 func FuzzReadHead(f *testing.F) {
 	for _, s := range []string{`{"model":"a","model":"b","input":[{"file_id":"x"}]}`, `{"mod\u0065l":"a"}`,
 		`{"model":"a","x":`, `{"tools":[{"container":{"file_ids":["a"]}}]}`, `{"input":"\\","file_id":"\""}`,
-		`{"input":[{"a\\":{"file\u005fid":"x"}}]}`, strings.Repeat(`{"input":[`, 100), `[{}]`, ``} {
+		`{"input":[{"a\\":{"file\u005fid":"x"}}]}`,
+		`{"messages":[{"content":[{"type":"text"},{"type":"image_url"}]}],"n":2,"tools":[{"type":"function"}]}`, `{"ty\u0070e":1,"prediction":{}}`, strings.Repeat(`{"input":[`, 100), `[{}]`, ``} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -86,6 +89,9 @@ func FuzzReadHead(f *testing.F) {
 		if pointsAtFile(want["input"]) && !slices.Contains(h.References, "file_id") {
 			t.Errorf("%q: the file is not seen: %+v", body, h)
 		}
+		if h.Unbounded == "" && !isBounded(want) {
+			t.Errorf("%q is bounded: %+v", body, h)
+		}
 	})
 }
 
@@ -107,6 +113,49 @@ func pointsAtFile(v any) bool {
 		}
 	}
 	return false
+}
+
+// isBounded says of a decoded body what headReader.limit does.
+func isBounded(body map[string]any) bool {
+	for name, v := range body {
+		switch {
+		case name == "modalities":
+		case name == "messages", name == "input", name == "prompt":
+			if !isTextual(v) {
+				return false
+			}
+		case name == "tools":
+			tools, isList := v.([]any)
+			if !isList && v != nil || slices.ContainsFunc(tools, func(tool any) bool {
+				m, _ := tool.(map[string]any)
+				return m["type"] != "function" && m["type"] != "custom"
+			}) {
+				return false
+			}
+		case absent[name]:
+			if v != nil && v != false && v != "" && v != 0.0 {
+				return false
+			}
+		case !bounded[name]:
+			return false
+		}
+	}
+	return true
+}
+
+func isTextual(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		return !slices.ContainsFunc(v, func(part any) bool { return !isTextual(part) })
+	case map[string]any:
+		for name, value := range v {
+			kind, isText := value.(string)
+			if name == "type" && !(isText && slices.Contains(textual, kind)) || slices.Contains(media, name) && value != nil || !isTextual(value) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func BenchmarkReadHead(b *testing.B) {

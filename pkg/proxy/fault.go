@@ -20,6 +20,7 @@ const (
 	TooLarge           Kind = "request_too_large"
 	RateLimited        Kind = "rate_limit_exceeded"
 	OverBudget         Kind = "insufficient_quota"
+	LimitsUnknown      Kind = "limits_unavailable" // they must hold, and the shared state is away
 	UpstreamError      Kind = "upstream_error"
 	UpstreamTimeout    Kind = "upstream_timeout"
 	NoAvailableKey     Kind = "no_available_key"

@@ -31,7 +31,7 @@ type Quota struct {
 	Period   Period
 }
 
-// Period is a calendar period in UTC.
+// Period is a calendar period, in UTC unless a zone is named.
 type Period string
 
 // The periods a quota may have. Total never ends.
@@ -43,35 +43,8 @@ const (
 	Total  Period = "total"
 )
 
-// Start is when the period that holds t began; Total began at the zero time.
-func (p Period) Start(t time.Time) time.Time {
-	t = t.UTC()
-	switch p {
-	case Minute:
-		return t.Truncate(time.Minute)
-	case Hour:
-		return t.Truncate(time.Hour)
-	case Day:
-		return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
-	case Month:
-		return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
-	default:
-		return time.Time{}
-	}
-}
+// Start is when the period that holds t began in UTC; Total began at the zero time.
+func (p Period) Start(t time.Time) time.Time { return p.StartIn(t, time.UTC) }
 
-// End is when the period that holds t ends; the zero time for Total, which never does.
-func (p Period) End(t time.Time) time.Time {
-	switch start := p.Start(t); p {
-	case Minute:
-		return start.Add(time.Minute)
-	case Hour:
-		return start.Add(time.Hour)
-	case Day:
-		return start.AddDate(0, 0, 1)
-	case Month:
-		return start.AddDate(0, 1, 0)
-	default:
-		return time.Time{}
-	}
-}
+// End is when it ends; the zero time for Total, which never does.
+func (p Period) End(t time.Time) time.Time { return p.EndIn(t, time.UTC) }

@@ -32,6 +32,7 @@ const (
 	ByKey         Scope = "key"
 	ByAccount     Scope = "account"
 	ByModel       Scope = "account-model"  // one account, one model
+	ByPace        Scope = "account-pace"   // likewise: not whether it may be used, but how fast
 	ByEndpoint    Scope = "endpoint"       // one upstream origin
 	ByEndpointMdl Scope = "endpoint-model" // one upstream origin, one model
 )
@@ -47,6 +48,7 @@ const (
 	Open      Reason = "open"      // its circuit breaker tripped
 	Denied    Reason = "denied"    // the account has no access to the model
 	Busy      Reason = "busy"      // the provider is overloaded, or the endpoint fails
+	Slowed    Reason = "slowed"    // little is left of a rate limit: others go first
 )
 
 // Another says whether a second key may be tried, provided that the caller has not seen a byte.
@@ -105,10 +107,25 @@ func (o Outcome) String() string { return outcomes[o].Name }
 
 // Verdict is an outcome with what the upstream said about it.
 type Verdict struct {
-	Outcome Outcome
-	Status  int           // of the upstream's answer; 0: there was none
-	Code    string        // error code or type of the upstream's error body
-	Wait    time.Duration // what the upstream asked to wait; 0: it did not say
-	Whole   bool          // a stream that failed was ended by the upstream itself, so that nothing is cut
-	Err     error         // why there was no answer, or why it ended early
+	Outcome   Outcome
+	Status    int           // of the upstream's answer; 0: there was none
+	Code      string        // error code or type of the upstream's error body
+	Wait      time.Duration // what the upstream asked to wait; 0: it did not say
+	Allowance Allowance     // what it said of the account's rate limits
+	Whole     bool          // a stream that failed was ended by the upstream itself, so that nothing is cut
+	Err       error         // why there was no answer, or why it ended early
 }
+
+// Allowance is what an answer says of the rate limits of an account, for the model that was asked.
+type Allowance struct{ Requests, Tokens Level }
+
+// Level is how one rate limit stands.
+type Level struct {
+	Known bool
+	Limit int64         // more than 0
+	Left  int64         // 0 to Limit
+	Reset time.Duration // until all of it is there again
+}
+
+// Known reports whether the answer said anything.
+func (a *Allowance) Known() bool { return a.Requests.Known || a.Tokens.Known }

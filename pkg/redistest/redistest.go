@@ -215,3 +215,9 @@ func (s *Server) Get(key string) (string, error) {
 	v, err := s.ask("GET", key)
 	return fmt.Sprint(v), err
 }
+
+// Field reads a field of a hash.
+func (s *Server) Field(key, field string) (string, error) {
+	v, err := s.ask("HGET", key, field)
+	return fmt.Sprint(v), err
+}

@@ -74,24 +74,31 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	if err := r.supported(call); err != nil {
 		return err
 	}
-	permit, err := r.Admission.Admit(ctx, call.Client, openai.Usage{})
+	permit, err := r.Admission.Admit(ctx, call.Client, admission.Ask{Op: call.Op, Head: call.Head, Length: call.Body.Length})
 	permit.Header(w.Header())
 	if err != nil {
+		(&run{call: call, rec: rec, why: whyOf(call, permit, err)}).tell(w.Header(), err)
 		return err
 	}
+	owed := admission.Spent{Unexecuted: true}
+	defer func() { permit.Settle(context.WithoutCancel(ctx), owed) }()
 	hide := r.injectUsage(call)
 	run := newRun(r, call, rec)
+	run.why = whyOf(call, permit, nil)
 	defer run.close()
+	owed = admission.Spent{} // unknown from here on: a panic leaves it so
 	best, err := run.answer(ctx)
 	run.tell(w.Header(), err)
-	if err != nil {
+	if owed.Unexecuted = run.unexecuted(); err != nil {
 		return err
 	}
+	owed.Rejected = best.verdict().Outcome == proxy.CallerFault
 	how := upstream.Forwarding{HideUsage: hide && best.answer.Verdict.Outcome == proxy.Served,
 		Head: rec.Method == http.MethodHead}
 	run.markSpent(w.Header(), best)
 	delivered := best.answer.Forward(w, how)
 	settle(best, delivered, call, rec)
+	owed.Usage = rec.Usage
 	return nil
 }
 

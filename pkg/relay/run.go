@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"openai-api-proxy/pkg/balancer"
@@ -39,7 +40,7 @@ type run struct {
 
 func newRun(r *Relay, call *proxy.Call, rec *proxy.Record) *run {
 	r.budget.earn()
-	return &run{relay: r, call: call, rec: rec, why: Why{Client: call.Client.ID}, deadline: rec.Start.Add(r.Policy.Deadline)}
+	return &run{relay: r, call: call, rec: rec, deadline: rec.Start.Add(r.Policy.Deadline)}
 }
 
 // answer tries keys until one answers for good, and returns the try whose answer goes to the caller.
@@ -101,6 +102,11 @@ func (r *run) ask() balancer.Ask {
 		ask.Last = t.verdict().Outcome
 	}
 	return ask
+}
+
+// unexecuted reports whether the upstream certainly carried nothing out, in any of the tries.
+func (r *run) unexecuted() bool {
+	return !slices.ContainsFunc(r.tries, func(t *try) bool { return t.verdict().Outcome.Row().Fate != proxy.NotExecuted })
 }
 
 // again decides whether another key may be tried after t, by the row of its outcome.

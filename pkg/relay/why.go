@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"unicode/utf16"
 
+	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/proxy"
 )
@@ -28,10 +29,21 @@ type WhyTry struct {
 	Ahead   string `json:"next,omitempty"` // what its row of the outcome table says of a second key
 }
 
-// WhyLimits is how the client's limits stood.
+// WhyLimits is how the client's limits stood before the request was admitted and after it. What it used beyond what was
+// expected of it is told later.
 type WhyLimits struct {
 	Before []proxy.Standing `json:"before,omitempty"`
 	After  []proxy.Standing `json:"after,omitempty"`
+}
+
+// whyOf begins the account of a call with how the limits stood; what was refused took nothing of them.
+func whyOf(call *proxy.Call, permit *admission.Permit, refused error) Why {
+	if !call.Explain {
+		return Why{}
+	}
+	w := Why{Client: call.Client.ID}
+	w.Limits.Before, w.Limits.After = permit.Standings(refused != nil)
+	return w
 }
 
 // explain notes how a key was found, or that none was.

@@ -6,6 +6,7 @@ package state
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"openai-api-proxy/pkg/proxy"
@@ -13,6 +14,9 @@ import (
 
 // ErrUnavailable means that the store could not answer in time. It never means that somebody is over a limit.
 var ErrUnavailable = errors.New("shared state is not available")
+
+// ErrUnsent is an ErrUnavailable of which is known that nothing was asked for, and so nothing done.
+var ErrUnsent = fmt.Errorf("%w, and was not asked", ErrUnavailable)
 
 // Store is everything that is shared. An implementation bounds its own waiting, may be used by many goroutines at once,
 // and answers ErrUnavailable, wrapped, for every failure that is not a caller's mistake.
@@ -23,9 +27,19 @@ type Store interface {
 	// starts at 0.
 	Advance(ctx context.Context, pool string, n int64) (first int64, err error)
 
-	// Spend takes every charge of the subject or none. A refusal names the limit and when to come back, and consumes
-	// nothing. A charge with cost 0 only reads its balance.
-	Spend(ctx context.Context, subject string, charges []Charge) (Verdict, error)
+	// Spend takes every charge of the subject or none. A refusal names the limit that frees last of those that refuse, and
+	// when; it consumes nothing. A charge with cost 0 only reads its balance.
+	//
+	// The reservation is a name that no other request has. It is kept open until Settle, and spending for it again takes
+	// nothing more. It may be empty when no charge is a slot and nothing will be settled; then nothing is remembered of it.
+	Spend(ctx context.Context, subject, reservation string, charges []Charge) (Verdict, error)
+
+	// Settle replaces what was charged by what was spent, and frees the slots. Each reservation is settled once: telling it
+	// again changes nothing, so that all of a list may be told again when an answer was lost.
+	Settle(ctx context.Context, settlements []Settlement) error
+
+	// Renew says that the requests of these reservations go on. A slot that nobody renews is free after SlotLife.
+	Renew(ctx context.Context, held []Held) error
 
 	// Fail adds attempts and failures of a key to what all replicas saw of it, and returns the sums of the last
 	// FailureWindow.
@@ -60,6 +74,10 @@ const (
 	FailureWindow = 30 * time.Second
 	// RestMemory is how long the repetitions of a rest are remembered after it ended.
 	RestMemory = 10 * time.Minute
+	// SlotLife is how long a slot is held by a request that nobody renews: a replica that dies frees its own within it.
+	SlotLife = 30 * time.Second
+	// OpenLife is how long a reservation that nobody renews can be settled. After it the estimate stays charged.
+	OpenLife = time.Hour
 )
 
 // Attempts are a number of attempts, and how many of them failed.
@@ -80,41 +98,4 @@ type Rest struct {
 	Since  time.Time
 	Until  time.Time
 	Repeat int // how many rests came before this one without a success between
-}
-
-// Charge is an amount to be taken from one limit of a subject: of a rate, or of a quota.
-type Charge struct {
-	Limit string // names it in verdicts and in the store: "rpm", "requests/day"; unique among a subject's charges
-	Cost  int64
-	Rate  Rate  // used when Rate.Count > 0
-	Quota Quota // used otherwise
-}
-
-// Rate lets Burst through at once and refills Count in every Per. It is kept as one theoretical arrival time, the
-// virtual scheduling algorithm (GCRA) of ITU-T I.371.
-type Rate struct {
-	Count int64
-	Per   time.Duration
-	Burst int64
-}
-
-// Quota lets Limit through in each calendar period.
-type Quota struct {
-	Limit  int64
-	Period proxy.Period
-}
-
-// Verdict answers Spend. Balances has one entry for each charge, in order, after the spending.
-type Verdict struct {
-	OK         bool
-	Refused    string        // the limit that refused
-	RetryAfter time.Duration // until it would not; for a quota, until the period ends; negative: never
-	Balances   []Balance
-}
-
-// Balance is what is left of a limit.
-type Balance struct {
-	Limit string
-	Left  int64
-	Reset time.Duration // until all of it is there again; negative: never
 }

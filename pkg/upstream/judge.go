@@ -77,8 +77,9 @@ func judge(status int, h http.Header, body []byte) proxy.Verdict {
 		v.Wait = retryAfter(h, time.Now())
 	}
 	if status == http.StatusTooManyRequests && v.Wait == 0 {
-		v.Wait = max(reset(h, "Requests"), reset(h, "Tokens"))
+		v.Wait = max(ofRequests.wait(h), ofTokens.wait(h))
 	}
+	v.Allowance = proxy.Allowance{Requests: ofRequests.level(h), Tokens: ofTokens.level(h)}
 	return v
 }
 
@@ -97,26 +98,4 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 		}
 	}
 	return 0
-}
-
-// clampWait keeps an absurd number of seconds from overflowing.
-func clampWait(seconds float64) time.Duration {
-	const most = 366 * 24 * 3600
-	return time.Duration(min(seconds, most) * float64(time.Second))
-}
-
-// reset is when a rate limit frees, a Go-like duration, unless the upstream says that something is left of it.
-func reset(h http.Header, of string) time.Duration {
-	if left := h.Get("X-Ratelimit-Remaining-" + of); left != "" && left != "0" {
-		return 0
-	}
-	s := h.Get("X-Ratelimit-Reset-" + of)
-	if sec, err := strconv.ParseFloat(s, 64); err == nil && sec > 0 { // plain seconds, as Azure writes them
-		return clampWait(sec)
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		return 0
-	}
-	return max(d, 0)
 }

@@ -24,7 +24,7 @@ func (m *Meter) Totals(ctx context.Context) (state.Totals, error) {
 	if err != nil {
 		return state.Totals{}, fmt.Errorf("usage totals: %w", err)
 	}
-	all := sums{}
+	all := make(sums, len(totals.Usage))
 	all.merge(totals.Usage)
 	m.mu.Lock()
 	all.merge(m.pending.sums().totals())

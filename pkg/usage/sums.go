@@ -119,21 +119,34 @@ func (s sums) of(w whose) *state.Counts {
 }
 
 func (s sums) merge(usage []state.Usage) {
-	for _, u := range usage {
-		s.of(whose{u.Kind, u.ID}).Plus(u.Counts)
+	for i := range usage {
+		u := &usage[i]
+		w := whose{u.Kind, u.ID}
+		if s[w] == nil {
+			counts := u.Counts
+			s[w] = &counts
+			continue
+		}
+		s[w].Plus(u.Counts)
 	}
 }
 
-// list copies the sums, sorted by kind and id.
+// list copies the sums, sorted by kind and id. It is the names that are sorted: counts are large.
 func (s sums) list() []state.Usage {
-	usage := make([]state.Usage, 0, len(s))
-	for w, c := range s {
-		usage = append(usage, state.Usage{Kind: w.kind, ID: w.id, Counts: *c})
+	names := make([]whose, 0, len(s))
+	for w := range s {
+		names = append(names, w)
 	}
-	slices.SortFunc(usage, func(a, b state.Usage) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
-	})
+	slices.SortFunc(names, whose.compare)
+	usage := make([]state.Usage, len(names))
+	for i, w := range names {
+		usage[i] = state.Usage{Kind: w.kind, ID: w.id, Counts: *s[w]}
+	}
 	return usage
+}
+
+func (w whose) compare(o whose) int {
+	return cmp.Or(cmp.Compare(w.kind, o.kind), cmp.Compare(w.id, o.id))
 }
 
 // totals are those of which the store keeps totals.

@@ -78,7 +78,7 @@ func putItem(b *bbolt.Bucket, i state.Item) error {
 // putNote writes a note and deletes those that are forgotten for it.
 func putNote(tx *bbolt.Tx, n numbered, forgotten []numbered) error {
 	b := tx.Bucket(notesBucket)
-	errs := []error{put(b, noteKey(n.number), n.note)}
+	errs := []error{write(b, noteKey(n.number), n.note)}
 	for _, old := range forgotten {
 		errs = append(errs, b.Delete(noteKey(old.number)))
 	}

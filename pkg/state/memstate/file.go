@@ -62,6 +62,7 @@ func (f *file) close() error { return f.db.Close() }
 // limitRecord is a limit on disk: times in unix nanoseconds.
 type limitRecord struct {
 	Arrival map[string]int64       `json:"arrival,omitempty"`
+	Burst   map[string]int64       `json:"burst,omitempty"` // tolerance of each arrival; older files have none
 	Quotas  map[string]quotaRecord `json:"quotas,omitempty"`
 }
 
@@ -73,9 +74,9 @@ type quotaRecord struct {
 
 // record is what is written of a limit: what was used when that is final, otherwise the mark ahead of it.
 func (l *limit) record(final bool) limitRecord {
-	r := limitRecord{Arrival: map[string]int64{}, Quotas: map[string]quotaRecord{}}
-	for name, at := range l.arrival {
-		r.Arrival[name] = at.UnixNano()
+	r := limitRecord{Arrival: map[string]int64{}, Burst: map[string]int64{}, Quotas: map[string]quotaRecord{}}
+	for name, a := range l.arrival {
+		r.Arrival[name], r.Burst[name] = a.at.UnixNano(), int64(a.tolerance)
 	}
 	for name, q := range l.quotas {
 		used := q.mark
@@ -88,9 +89,9 @@ func (l *limit) record(final bool) limitRecord {
 }
 
 func (r limitRecord) limit() *limit {
-	l := &limit{arrival: map[string]time.Time{}, quotas: map[string]*quota{}}
+	l := &limit{arrival: map[string]arrival{}, quotas: map[string]*quota{}}
 	for name, at := range r.Arrival {
-		l.arrival[name] = time.Unix(0, at)
+		l.arrival[name] = arrival{time.Unix(0, at), time.Duration(r.Burst[name])}
 	}
 	for name, q := range r.Quotas {
 		l.quotas[name] = &quota{start: fromUnix(q.Start), end: fromUnix(q.End), used: q.Used, mark: q.Used}
@@ -115,11 +116,11 @@ func fromUnix(s int64) time.Time {
 // writeLimit writes one record, to disk before it returns.
 func (f *file) writeLimit(subject string, r limitRecord) error {
 	return f.db.Update(func(tx *bbolt.Tx) error {
-		return put(tx.Bucket(limitsBucket), []byte(subject), r)
+		return write(tx.Bucket(limitsBucket), []byte(subject), r)
 	})
 }
 
-func put(b *bbolt.Bucket, key []byte, value any) error {
+func write(b *bbolt.Bucket, key []byte, value any) error {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return err

@@ -151,7 +151,7 @@ func (c changes) keepMarks(b *bbolt.Bucket, now time.Time) {
 func (c changes) write(tx *bbolt.Tx) error {
 	var errs []error
 	for pool, at := range c.cursors {
-		errs = append(errs, put(tx.Bucket(cursorsBucket), []byte(pool), at))
+		errs = append(errs, write(tx.Bucket(cursorsBucket), []byte(pool), at))
 	}
 	for subject, r := range c.limits {
 		errs = append(errs, putOrDelete(tx.Bucket(limitsBucket), subject, r))
@@ -170,5 +170,5 @@ func putOrDelete[V any](b *bbolt.Bucket, key string, value *V) error {
 	if value == nil {
 		return b.Delete([]byte(key))
 	}
-	return put(b, []byte(key), value)
+	return write(b, []byte(key), value)
 }

@@ -57,6 +57,35 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// Against a model, while hours and days go by.
+func TestMachine(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	statetest.Machine(t, New(WithClock(clock)), clock, func(d time.Duration) { now = now.Add(d) })
+}
+
+// What was settled beyond the mark is in the file before Settle returns.
+func TestSettledIsWritten(t *testing.T) {
+	dir := t.TempDir()
+	s := opened(t, dir)
+	total := state.Charge{Limit: "tokens/total", Cost: 10, Quota: state.Quota{Limit: 10_000, Period: proxy.Total}}
+	s.Spend(t.Context(), "c:one", "r", []state.Charge{total})
+	if err := s.Settle(t.Context(), []state.Settlement{{Subject: "c:one", Reservation: "r", Amounts: []state.Spending{{Charge: total, Spent: 7_000}}}}); err != nil {
+		t.Fatal(err)
+	}
+	bytes, err := os.ReadFile(filepath.Join(dir, "state.db")) // as a kill would leave it
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := t.TempDir()
+	os.WriteFile(filepath.Join(other, "state.db"), bytes, 0o600)
+	total.Cost = 0
+	v, err := opened(t, other).Spend(t.Context(), "c:one", "", []state.Charge{total})
+	if err != nil || v.Balances[0].Left > 3_000 || v.Balances[0].Left < 2_800 {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 var day = state.Charge{Limit: "requests/day", Cost: 1, Quota: state.Quota{Limit: 10_000, Period: proxy.Day}}
 
 // After a clean end everything is as it was.
@@ -66,7 +95,7 @@ func TestReopen(t *testing.T) {
 	who := state.Subject{Scope: proxy.ByModel, ID: "account", Model: "m"}
 	rate := state.Charge{Limit: "rpm", Cost: 3, Rate: state.Rate{Count: 1, Per: time.Minute, Burst: 10}}
 	s.Advance(t.Context(), "pool", 41)
-	s.Spend(t.Context(), "c:one", []state.Charge{day, rate})
+	s.Spend(t.Context(), "c:one", "", []state.Charge{day, rate})
 	s.Rest(t.Context(), state.Rest{Subject: who, Reason: proxy.Cooling, Until: time.Now().Add(time.Hour), Repeat: 2})
 	s.Rest(t.Context(), state.Rest{Subject: state.Subject{Scope: proxy.ByKey, ID: "k"}, Until: time.Now().Add(time.Hour)})
 	s.Wake(t.Context(), state.Subject{Scope: proxy.ByKey, ID: "k"})
@@ -84,7 +113,7 @@ func TestReopen(t *testing.T) {
 	}
 	day, rate := day, rate
 	day.Cost, rate.Cost = 0, 0
-	v, err := s.Spend(t.Context(), "c:one", []state.Charge{day, rate})
+	v, err := s.Spend(t.Context(), "c:one", "", []state.Charge{day, rate})
 	if err != nil || v.Balances[0].Left != 9_999 || v.Balances[1].Left != 7 {
 		t.Errorf("balances %+v, %v", v.Balances, err)
 	}
@@ -122,7 +151,7 @@ func TestCrash(t *testing.T) {
 	s := opened(t, dir)
 	read := day
 	read.Cost = 0
-	v, err := s.Spend(t.Context(), "k:key", []state.Charge{read})
+	v, err := s.Spend(t.Context(), "k:key", "", []state.Charge{read})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +170,7 @@ func spendUntilKilled(dir string) {
 	}
 	end := time.Now().Add(time.Minute)
 	for time.Now().Before(end) {
-		v, err := s.Spend(context.Background(), "k:key", []state.Charge{day})
+		v, err := s.Spend(context.Background(), "k:key", "", []state.Charge{day})
 		if err != nil || !v.OK {
 			break
 		}
@@ -186,17 +215,17 @@ func TestPeriods(t *testing.T) {
 	now := time.Date(2026, 1, 31, 23, 59, 59, 0, time.UTC)
 	s := New(WithClock(func() time.Time { return now }))
 	month := state.Charge{Limit: "requests/month", Cost: 1, Quota: state.Quota{Limit: 1, Period: proxy.Month}}
-	s.Spend(t.Context(), "k:a", []state.Charge{month})
-	v, _ := s.Spend(t.Context(), "k:a", []state.Charge{month})
+	s.Spend(t.Context(), "k:a", "", []state.Charge{month})
+	v, _ := s.Spend(t.Context(), "k:a", "", []state.Charge{month})
 	if v.OK || v.RetryAfter != time.Second {
 		t.Errorf("%+v", v)
 	}
 	now = now.Add(time.Second)
-	if v, _ := s.Spend(t.Context(), "k:a", []state.Charge{month}); !v.OK {
+	if v, _ := s.Spend(t.Context(), "k:a", "", []state.Charge{month}); !v.OK {
 		t.Errorf("in the next month: %+v", v)
 	}
 	now = now.Add(-time.Minute) // the clock goes back: January is not opened again
-	if v, _ := s.Spend(t.Context(), "k:a", []state.Charge{month}); v.OK {
+	if v, _ := s.Spend(t.Context(), "k:a", "", []state.Charge{month}); v.OK {
 		t.Errorf("the clock went back: %+v", v)
 	}
 }
@@ -207,7 +236,7 @@ func TestIdleSubjectsAreForgotten(t *testing.T) {
 	s := opened(t, dir, WithClock(func() time.Time { return now }))
 	rate := state.Charge{Limit: "rpm", Cost: 1, Rate: state.Rate{Count: 1, Per: time.Minute, Burst: 10}}
 	for i := range 3 * sweepAtOnce {
-		s.Spend(t.Context(), fmt.Sprint("c:", i), []state.Charge{rate})
+		s.Spend(t.Context(), fmt.Sprint("c:", i), "", []state.Charge{rate})
 	}
 	now = now.Add(time.Hour)
 	for range 5 {
@@ -249,6 +278,6 @@ func BenchmarkSpend(b *testing.B) {
 	charges := []state.Charge{{Limit: "rpm", Cost: 1, Rate: state.Rate{Count: 1 << 30, Per: time.Minute, Burst: 1 << 30}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		s.Spend(b.Context(), "c:one", charges)
+		s.Spend(b.Context(), "c:one", "", charges)
 	}
 }

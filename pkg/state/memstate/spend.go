@@ -18,10 +18,21 @@ type limits struct {
 	swept    []string // subjects still to be looked at by prune
 }
 
-// limit is what a subject has spent.
+// limit is what a subject has spent, and the reservations that are open. Those are in memory only: a restart frees the
+// slots, and what was reserved stays charged.
 type limit struct {
-	arrival map[string]time.Time // theoretical arrival times of rates
+	arrival map[string]arrival // of rates
 	quotas  map[string]*quota
+	slots   map[string]time.Time // by reservation, until when it is held
+	open    map[string]time.Time // by reservation, until when it can be settled
+	told    map[string]time.Time // reservations that were settled without being known, until when that is remembered
+}
+
+// arrival is a theoretical arrival time. The tolerance is that under which it came about: when it was lowered since, the
+// debt is bounded by the new one; when not, a debt beyond it is what a settlement has left.
+type arrival struct {
+	at        time.Time
+	tolerance time.Duration // 0: not known
 }
 
 // quota is what was spent of a calendar quota. Mark is what the file says, which is ahead of use: units up to it may be
@@ -34,7 +45,7 @@ type quota struct {
 }
 
 // Spend takes every charge or none. It fails only when a quota cannot be written.
-func (s *Store) Spend(_ context.Context, subject string, charges []state.Charge) (state.Verdict, error) {
+func (s *Store) Spend(_ context.Context, subject, reservation string, charges []state.Charge) (state.Verdict, error) {
 	now := s.now()
 	s.limits.mu.Lock()
 	defer s.limits.mu.Unlock()
@@ -43,29 +54,54 @@ func (s *Store) Spend(_ context.Context, subject string, charges []state.Charge)
 		held = &limit{}
 	}
 	v := state.Verdict{OK: true, Balances: make([]state.Balance, len(charges))}
-	for i, c := range charges {
-		if wait, ok := held.affords(c, now); !ok && v.OK {
-			v.OK, v.Refused, v.RetryAfter = false, c.Limit, wait
+	if !held.open[reservation].After(now) && !held.told[reservation].After(now) { // else it is no news
+		held.judge(&v, charges, now)
+		if v.OK && spends(charges) {
+			if err := s.reserve(subject, held, charges, now); err != nil {
+				return state.Verdict{}, err
+			}
+			for _, c := range charges {
+				held.take(c, reservation, now)
+			}
+			if reservation != "" {
+				put(&held.open, reservation, now.Add(state.OpenLife))
+			}
+			s.limits.subjects[subject] = held
+			s.limits.touchLocked(subject)
 		}
-		v.Balances[i].Limit = c.Limit
-	}
-	if v.OK && spends(charges) {
-		if err := s.reserve(subject, held, charges, now); err != nil {
-			return state.Verdict{}, err
-		}
-		for _, c := range charges {
-			held.take(c, now)
-		}
-		s.limits.subjects[subject] = held
-		if s.limits.dirty == nil {
-			s.limits.dirty = map[string]bool{}
-		}
-		s.limits.dirty[subject] = true
 	}
 	for i, c := range charges {
-		v.Balances[i].Left, v.Balances[i].Reset = held.left(c, now)
+		v.Balances[i] = held.balance(c, now)
 	}
 	return v, nil
+}
+
+// judge finds the charge that cannot be taken for the longest, if there is one.
+func (l *limit) judge(v *state.Verdict, charges []state.Charge, now time.Time) {
+	for _, c := range charges {
+		wait, ok := l.affords(c, now)
+		if ok {
+			continue
+		}
+		if v.OK || v.RetryAfter >= 0 && (wait < 0 || wait > v.RetryAfter) {
+			v.OK, v.Refused, v.RetryAfter = false, c.Limit, wait
+		}
+	}
+}
+
+func (l *limits) touchLocked(subject string) {
+	if l.dirty == nil {
+		l.dirty = map[string]bool{}
+	}
+	l.dirty[subject] = true
+}
+
+// put sets an entry of a map that may not be there yet.
+func put[V any](m *map[string]V, name string, v V) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+	(*m)[name] = v
 }
 
 func spends(charges []state.Charge) bool {
@@ -77,41 +113,52 @@ func spends(charges []state.Charge) bool {
 	return false
 }
 
-// interval is the time that one unit of a rate takes to come back.
-func interval(r state.Rate) time.Duration { return r.Per / time.Duration(r.Count) }
-
-// at is the theoretical arrival time of a rate: now at the earliest, and no later than its burst allows, which matters
-// when the burst was lowered.
+// at is the theoretical arrival time of a rate: now at the earliest, and after the burst was lowered no later than the
+// new one allows.
 func (l *limit) at(c state.Charge, now time.Time) time.Time {
-	at := l.arrival[c.Limit]
-	if at.Before(now) {
+	held := l.arrival[c.Limit]
+	if held.at.Before(now) {
 		return now
 	}
-	if last := now.Add(interval(c.Rate) * time.Duration(c.Rate.Burst)); at.After(last) {
+	tolerance := c.Rate.Tolerance()
+	if last := now.Add(tolerance); held.at.After(last) && held.tolerance != tolerance && (held.tolerance == 0 || held.tolerance > tolerance) {
 		return last
 	}
-	return at
+	return held.at
 }
 
 // current is the quota's period that holds now: the stored one, or a new one.
 func (l *limit) current(c state.Charge, now time.Time) quota {
-	start := c.Quota.Period.Start(now)
+	start := c.Quota.Start(now)
 	if q := l.quotas[c.Limit]; q != nil && !q.start.Before(start) {
 		return *q // also when the clock went back: a period is not opened again
 	}
-	return quota{start: start, end: c.Quota.Period.End(now)}
+	return quota{start: start, end: c.Quota.End(now)}
+}
+
+// live is how many slots are held.
+func (l *limit) live(now time.Time) (n int64) {
+	for reservation, until := range l.slots {
+		if until.After(now) {
+			n++
+			continue
+		}
+		delete(l.slots, reservation)
+	}
+	return n
 }
 
 // affords reports whether a charge could be taken, and otherwise when: negative for never.
 func (l *limit) affords(c state.Charge, now time.Time) (time.Duration, bool) {
-	if c.Cost <= 0 {
+	switch {
+	case c.Cost <= 0:
 		return 0, true
-	}
-	if c.Rate.Count > 0 {
-		step := interval(c.Rate)
-		burst := step * time.Duration(c.Rate.Burst)
-		over := l.at(c, now).Add(step*time.Duration(c.Cost)).Sub(now) - burst
-		if over > 0 && c.Cost > c.Rate.Burst {
+	case c.Slots > 0:
+		return state.SlotWait, l.live(now)+c.Cost <= c.Slots
+	case c.Rate.Count > 0:
+		span, tolerance := c.Rate.Span(c.Cost), c.Rate.Tolerance()
+		over := l.at(c, now).Add(span).Sub(now) - tolerance
+		if over > 0 && span > tolerance {
 			return -1, false
 		}
 		return over, over <= 0
@@ -127,41 +174,38 @@ func (l *limit) affords(c state.Charge, now time.Time) (time.Duration, bool) {
 }
 
 // take takes a charge that was found affordable.
-func (l *limit) take(c state.Charge, now time.Time) {
-	if c.Cost <= 0 {
-		return
+func (l *limit) take(c state.Charge, reservation string, now time.Time) {
+	switch {
+	case c.Cost <= 0:
+	case c.Slots > 0:
+		put(&l.slots, reservation, now.Add(state.SlotLife))
+	case c.Rate.Count > 0:
+		put(&l.arrival, c.Limit, arrival{l.at(c, now).Add(c.Rate.Span(c.Cost)), c.Rate.Tolerance()})
+	default:
+		q := l.current(c, now)
+		q.used += c.Cost
+		q.mark = max(q.mark, q.used)
+		put(&l.quotas, c.Limit, &q)
 	}
-	if c.Rate.Count > 0 {
-		if l.arrival == nil {
-			l.arrival = map[string]time.Time{}
+}
+
+// balance is what is left of a limit, and when all of it is there again.
+func (l *limit) balance(c state.Charge, now time.Time) state.Balance {
+	b := state.Balance{Limit: c.Limit, Reset: -1}
+	switch {
+	case c.Slots > 0:
+		b.Left = max(c.Slots-l.live(now), 0)
+	case c.Rate.Count > 0:
+		b.Reset = l.at(c, now).Sub(now)
+		b.Left = c.Rate.Units(c.Rate.Tolerance() - b.Reset)
+	default:
+		q := l.current(c, now)
+		b.Left, b.Start = max(c.Quota.Limit-q.used, 0), q.start
+		if !q.end.IsZero() {
+			b.Reset = q.end.Sub(now)
 		}
-		l.arrival[c.Limit] = l.at(c, now).Add(interval(c.Rate) * time.Duration(c.Cost))
-		return
 	}
-	q := l.current(c, now)
-	q.used += c.Cost
-	q.mark = max(q.mark, q.used)
-	l.put(c.Limit, q)
-}
-
-func (l *limit) put(name string, q quota) {
-	if l.quotas == nil {
-		l.quotas = map[string]*quota{}
-	}
-	l.quotas[name] = &q
-}
-
-// left is the balance of a limit, and when all of it is there again.
-func (l *limit) left(c state.Charge, now time.Time) (int64, time.Duration) {
-	if c.Rate.Count > 0 {
-		step, debt := interval(c.Rate), l.at(c, now).Sub(now)
-		return int64((step*time.Duration(c.Rate.Burst) - debt) / step), debt
-	}
-	q := l.current(c, now)
-	if q.end.IsZero() {
-		return max(c.Quota.Limit-q.used, 0), -1
-	}
-	return max(c.Quota.Limit-q.used, 0), q.end.Sub(now)
+	return b
 }
 
 // reserve makes sure that the file is ahead of what the charges will use.
@@ -172,13 +216,13 @@ func (s *Store) reserve(subject string, held *limit, charges []state.Charge, now
 	ahead := &limit{quotas: maps.Clone(held.quotas)}
 	write := false
 	for _, c := range charges {
-		if c.Rate.Count > 0 || c.Cost <= 0 {
+		if c.Slots > 0 || c.Rate.Count > 0 || c.Cost <= 0 {
 			continue
 		}
 		q := held.current(c, now)
 		if q.used+c.Cost > q.mark {
 			q.mark = min(q.used+c.Cost+max(c.Quota.Limit/100, 1), max(c.Quota.Limit, q.used+c.Cost))
-			ahead.put(c.Limit, q)
+			put(&ahead.quotas, c.Limit, &q)
 			write = true
 		}
 	}
@@ -209,10 +253,7 @@ func (l *limits) prune(now time.Time) {
 	for _, subject := range l.swept[:n] {
 		if held := l.subjects[subject]; held != nil && held.idle(now) {
 			delete(l.subjects, subject)
-			if l.dirty == nil {
-				l.dirty = map[string]bool{}
-			}
-			l.dirty[subject] = true // its record goes at the next flush
+			l.touchLocked(subject) // its record goes at the next flush
 		}
 	}
 	l.swept = l.swept[n:]
@@ -220,8 +261,8 @@ func (l *limits) prune(now time.Time) {
 
 // idle reports whether nothing is remembered that still counts.
 func (l *limit) idle(now time.Time) bool {
-	for _, at := range l.arrival {
-		if at.After(now) {
+	for _, a := range l.arrival {
+		if a.at.After(now) {
 			return false
 		}
 	}
@@ -230,5 +271,17 @@ func (l *limit) idle(now time.Time) bool {
 			return false
 		}
 	}
-	return true
+	l.sweep(now)
+	return l.live(now) == 0 && len(l.open) == 0 && len(l.told) == 0
+}
+
+// sweep forgets reservations that nobody renewed.
+func (l *limit) sweep(now time.Time) {
+	for _, m := range []map[string]time.Time{l.open, l.told} {
+		for reservation, until := range m {
+			if !until.After(now) {
+				delete(m, reservation)
+			}
+		}
+	}
 }

@@ -17,6 +17,7 @@ import (
 type guard struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	since   atomic.Int64 // unix ns of the first failure of the present outage; 0: none
+	trips   atomic.Int64 // commands and pipelines that were sent
 }
 
 const (
@@ -47,6 +48,7 @@ func (g *guard) around(ctx context.Context, call func(context.Context) error) er
 	if err != nil {
 		return err
 	}
+	g.trips.Add(1)
 	err = call(context.WithValue(ctx, passed{}, true))
 	if alive(err) {
 		g.since.Store(0)

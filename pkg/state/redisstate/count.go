@@ -79,8 +79,8 @@ func (s *Store) deliverLocked(ctx context.Context) error {
 	return nil
 }
 
-// settle sends what is owed, once.
-func (s *Store) settle(ctx context.Context) {
+// deliver sends what is owed, once.
+func (s *Store) deliver(ctx context.Context) {
 	s.batch.Lock()
 	defer s.batch.Unlock()
 	_ = s.deliverLocked(ctx) // what fails now is lost with this replica

@@ -54,7 +54,7 @@ func TestSentinel(t *testing.T) {
 
 	s := opened(t, url)
 	spend := func() error {
-		_, err := s.Spend(t.Context(), "c:one", []state.Charge{rate})
+		_, err := s.Spend(t.Context(), "c:one", "", []state.Charge{rate})
 		return err
 	}
 	if err := spend(); err != nil {

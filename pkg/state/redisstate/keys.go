@@ -16,6 +16,11 @@ func (k keys) cursor(pool string) string { return k.prefix + ":{p:" + pool + "}"
 // limits is the hash of all limits of a subject, "c:team-a" or "k:key1": "oap:{c:team-a}".
 func (k keys) limits(subject string) string { return k.prefix + ":{" + subject + "}" }
 
+// open is the sorted set of a subject's reservations that can be settled, "oap:{c:team-a}:open", slots that of those which
+// hold a slot, "oap:{c:team-a}:slots".
+func (k keys) open(subject string) string  { return k.limits(subject) + ":open" }
+func (k keys) slots(subject string) string { return k.limits(subject) + ":slots" }
+
 // seen is the hash of what all replicas saw of a key in the last seconds: "oap:{k:key1}:seen".
 func (k keys) seen(key string) string { return k.prefix + ":{k:" + key + "}:seen" }
 

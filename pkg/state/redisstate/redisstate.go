@@ -37,6 +37,10 @@ const (
 var (
 	//go:embed spend.lua
 	spendSource string
+	//go:embed settle.lua
+	settleSource string
+	//go:embed renew.lua
+	renewSource string
 	//go:embed rest.lua
 	restSource string
 	//go:embed wake.lua
@@ -60,7 +64,7 @@ type Store struct {
 
 	hotGuard, slowGuard *guard
 
-	spend, rest, wake, fail, count, beat, release *redis.Script
+	spend, settle, renew, rest, wake, fail, count, beat, release *redis.Script
 
 	catalog catalog
 	fleet   *redis.Script
@@ -90,7 +94,8 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{keys: keys{prefix}, hot: hot, slow: slow, log: log, hotGuard: newGuard(), slowGuard: newGuard(),
-		spend: redis.NewScript(spendSource), rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
+		spend: redis.NewScript(spendSource), settle: redis.NewScript(settleSource), renew: redis.NewScript(renewSource),
+		rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
 		release: redis.NewScript(releaseSource),
 		epoch:   rand.Text(), catalog: newCatalog(), fleet: redis.NewScript(fleetSource),
@@ -109,7 +114,7 @@ func (s *Store) KeepRequests(n int64) { s.mostRemembered = n }
 
 // Close sends what is owed once more and gives up the connections.
 func (s *Store) Close() error {
-	s.settle(context.Background())
+	s.deliver(context.Background())
 	err := s.hot.Close()
 	if err2 := s.slow.Close(); err == nil {
 		err = err2
@@ -147,6 +152,12 @@ func (s *Store) DegradedSince() time.Time {
 	return time.Unix(0, at)
 }
 
+// RoundTrips is how often Redis was asked since the start: by what requests wait for, and by everything else. A script that
+// Redis did not know yet is two.
+func (s *Store) RoundTrips() (hot, slow int64) {
+	return s.hotGuard.trips.Load(), s.slowGuard.trips.Load()
+}
+
 func unavailable(err error) error {
 	if err == nil {
 		return nil
@@ -168,67 +179,6 @@ func (s *Store) Advance(ctx context.Context, pool string, n int64) (int64, error
 		return 0, unavailable(err)
 	}
 	return end.Val() - n, nil
-}
-
-// Spend runs spend.lua. It is not repeated after an answer that was lost: the charge may then have been taken for a
-// request that was decided without Redis, which errs on the side of the limit.
-func (s *Store) Spend(ctx context.Context, subject string, charges []state.Charge) (state.Verdict, error) {
-	ctx, cancel := within(ctx, hotTimeout)
-	defer cancel()
-	args, life := make([]any, 1, 1+6*len(charges)), limitsLife
-	now := time.Now()
-	for _, c := range charges {
-		args = append(args, c.Limit, c.Cost)
-		if c.Rate.Count > 0 {
-			interval := c.Rate.Per.Microseconds() / c.Rate.Count
-			args = append(args, "rate", interval, interval*c.Rate.Burst, 0)
-			life = max(life, time.Duration(interval*c.Rate.Burst)*time.Microsecond)
-			continue
-		}
-		from, to := c.Quota.Period.Start(now), c.Quota.Period.End(now)
-		args = append(args, "quota", c.Quota.Limit, unix(from), unix(to))
-		life = max(life, lifeOf(to, now))
-	}
-	args[0] = life.Milliseconds()
-	reply, err := s.spend.Run(ctx, s.hot, []string{s.keys.limits(subject)}, args...).Int64Slice()
-	if err != nil {
-		return state.Verdict{}, unavailable(err)
-	}
-	return verdict(reply, charges), nil
-}
-
-// lifeOf is how long a quota must be remembered: to the end of its period and a day more; one that never ends, ten years.
-func lifeOf(to, now time.Time) time.Duration {
-	if to.IsZero() {
-		return 10 * 366 * 24 * time.Hour
-	}
-	return to.Sub(now) + 24*time.Hour
-}
-
-func unix(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
-
-func verdict(reply []int64, charges []state.Charge) state.Verdict {
-	v := state.Verdict{OK: reply[0] == 0, RetryAfter: span(reply[1]), Balances: make([]state.Balance, len(charges))}
-	if !v.OK {
-		v.Refused = charges[reply[0]-1].Limit
-	}
-	for i, c := range charges {
-		v.Balances[i] = state.Balance{Limit: c.Limit, Left: reply[2+2*i], Reset: span(reply[3+2*i])}
-	}
-	return v
-}
-
-// span is a number of milliseconds; negative means never.
-func span(ms int64) time.Duration {
-	if ms < 0 {
-		return -1
-	}
-	return time.Duration(ms) * time.Millisecond
 }
 
 // Fail runs fail.lua.

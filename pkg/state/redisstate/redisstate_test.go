@@ -43,6 +43,11 @@ func TestBounds(t *testing.T) {
 	statetest.Bounded(t, s, s.mostSeries, s.mostScanned)
 }
 
+// Against a model; no time passes that would matter.
+func TestMachine(t *testing.T) {
+	statetest.Machine(t, opened(t, redistest.Start(t).URL()), time.Now, nil)
+}
+
 var rate = state.Charge{Limit: "rpm", Cost: 1, Rate: state.Rate{Count: 1, Per: time.Minute, Burst: 5}}
 
 // Scripts that Redis has forgotten are loaded again by whoever needs them.
@@ -57,7 +62,7 @@ func TestScriptsAreLoadedAgain(t *testing.T) {
 		forget()
 		time.Sleep(2 * guardRest)
 		eventually(t, func() bool {
-			_, err := s.Spend(t.Context(), "c:one", []state.Charge{rate})
+			_, err := s.Spend(t.Context(), "c:one", "", []state.Charge{rate})
 			return err == nil
 		})
 	}
@@ -85,7 +90,7 @@ func TestFrozen(t *testing.T) {
 	var slowest time.Duration
 	for i := range 200 {
 		begin := time.Now()
-		_, err := s.Spend(t.Context(), "c:one", []state.Charge{rate})
+		_, err := s.Spend(t.Context(), "c:one", "", []state.Charge{rate})
 		if !errors.Is(err, state.ErrUnavailable) {
 			t.Fatalf("call %d: %v", i, err)
 		}
@@ -97,7 +102,7 @@ func TestFrozen(t *testing.T) {
 	}
 	server.Thaw()
 	eventually(t, func() bool {
-		_, err := s.Spend(t.Context(), "c:one", []state.Charge{rate})
+		_, err := s.Spend(t.Context(), "c:one", "", []state.Charge{rate})
 		return err == nil && s.DegradedSince().IsZero()
 	})
 }
@@ -108,11 +113,11 @@ func TestForeignKey(t *testing.T) {
 	s := opened(t, server.URL())
 	server.Do("SET", "oap:{c:one}", "not ours")
 	for range 10 {
-		if _, err := s.Spend(t.Context(), "c:one", []state.Charge{rate}); err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
+		if _, err := s.Spend(t.Context(), "c:one", "", []state.Charge{rate}); err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
 			t.Fatalf("%v", err)
 		}
 	}
-	if _, err := s.Spend(t.Context(), "c:two", []state.Charge{rate}); err != nil {
+	if _, err := s.Spend(t.Context(), "c:two", "", []state.Charge{rate}); err != nil {
 		t.Errorf("the breaker opened: %v", err)
 	}
 	if v, _ := server.Get("oap:{c:one}"); v != "not ours" {
@@ -123,11 +128,11 @@ func TestForeignKey(t *testing.T) {
 func TestOutOfMemory(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory-policy", "noeviction")
 	s := opened(t, server.URL())
-	if _, err := s.Spend(t.Context(), "c:one", []state.Charge{rate}); err != nil {
+	if _, err := s.Spend(t.Context(), "c:one", "", []state.Charge{rate}); err != nil {
 		t.Fatal(err)
 	}
 	server.Do("CONFIG", "SET", "maxmemory", "1") // less than is used already
-	if _, err := s.Spend(t.Context(), "c:one", []state.Charge{rate}); !errors.Is(err, state.ErrUnavailable) {
+	if _, err := s.Spend(t.Context(), "c:one", "", []state.Charge{rate}); !errors.Is(err, state.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,71 +1,94 @@
 #!lua
--- spend: take all charges of a subject or none.
--- KEYS[1]  hash of the subject's limits
--- ARGV[1]  time to live of the hash, ms
--- then for each charge six values:
---   name, cost, kind (rate|quota), and
---   rate:  emission interval us, burst tolerance us (burst * interval), 0
+-- spend: take all charges of a subject or none, once for each reservation.
+-- KEYS  limits (hash), open reservations (sorted set), slots (sorted set) of one subject
+-- ARGV[1..4]  least time to live of the limits, ms; reservation, empty: none; ms it can be settled; ms a slot is held
+-- then for each charge six values, name, cost, kind and
+--   rate:  span of the cost us, tolerance us (the span of the burst), 0
 --   quota: limit, start of the period (unix s), end of the period (unix s, 0: never), all as the replica sees it
--- Returns {refused (index or 0), wait ms (-1: never), left 1, reset ms 1, left 2, reset ms 2, ...}
--- Rates are kept as a theoretical arrival time in microseconds of Redis time (GCRA), quotas as "start:used".
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind ~= 'none' and kind ~= 'hash' then return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' is not a hash') end
-local t = redis.call('TIME')
+--   slots: how many there are, 0, 0
+-- Returns {refused (index or 0), wait ms (-1: never)}, and for each charge three values:
+--   rate: debt us, 0, 0   quota: used, ms to the end of the period (-1: never), its start   slots: how many are held, 0, 0
+-- Rates are kept as "arrival:tolerance" in us of Redis time (GCRA), quotas as "start:used", reservations and slots by
+-- their end in ms. Everything is read, and so of the right type, before anything is written.
+local call, match, format, max = redis.call, string.match, string.format, math.max
+local t = call('TIME')
 local now = tonumber(t[1]) * 1000000 + tonumber(t[2])
-local refused, wait = 0, 0
-local limits = {}
-for i = 2, #ARGV, 6 do
-  local index = #limits + 1
-  local name, cost, sort = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
-  local stored = redis.call('HGET', KEYS[1], name)
-  if sort == 'rate' then
-    local interval, burst = tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
-    local tat = math.max(tonumber(stored or '0') or 0, now)
-    -- A lowered burst must not leave a debt longer than the new one allows.
-    tat = math.min(tat, now + burst)
-    local after = tat + cost * interval
-    if cost > 0 and after - now > burst then
-      if refused == 0 then
-        refused = index
-        if cost * interval > burst then wait = -1 else wait = math.ceil((after - now - burst) / 1000) end
-      end
+local ms = math.floor(now / 1000)
+local reservation = ARGV[2]
+local names, first = {}, 5
+for i = first, #ARGV, 6 do names[#names + 1] = ARGV[i] end
+local stored = call('HMGET', KEYS[1], unpack(names))
+local known = false
+if reservation ~= '' then
+  local at = call('ZMSCORE', KEYS[2], reservation, '~' .. reservation)
+  known = max(tonumber(at[1] or 0), tonumber(at[2] or 0)) > ms
+end
+local refused, wait, held = 0, 0, false
+local function refuse(index, span)
+  if refused == 0 or wait >= 0 and (span < 0 or span > wait) then refused, wait = index, span end
+end
+local function integer(n) return format('%.0f', n) end
+local life = tonumber(ARGV[1])
+local out, before, writes = {0, 0}, {0, 0}, {}
+for index, name in ipairs(names) do
+  local at = first + (index - 1) * 6
+  local cost, kind = tonumber(ARGV[at + 1]), ARGV[at + 2]
+  local a, b, c = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local text = stored[index] or ''
+  local was, is, second, third = 0, 0, 0, 0
+  if kind == 'rate' then
+    local tat, tolerance = match(text, '^(%d+):?(%d*)$')
+    tat, tolerance = tonumber(tat or '0'), tonumber(tolerance or '')
+    -- A lowered burst must not leave a debt longer than the new one allows; a debt that was settled stays.
+    if tat > now + b and (not tolerance or tolerance > b) then tat = now + b end
+    was = max(tat - now, 0)
+    is = was + a
+    if cost > 0 then
+      if is > b then refuse(index, a > b and -1 or math.ceil((is - b) / 1000)) end
+      writes[#writes + 1] = name
+      writes[#writes + 1] = format('%.0f:%.0f', now + is, b)
+      life = max(life, is / 1000 + 60000)
     end
-    limits[index] = {
-      name = name, cost = cost, before = tat, after = after,
-      text = function(at) return string.format('%.0f', at) end,
-      left = function(at) return math.floor((burst - (at - now)) / interval) end,
-      reset = function(at) return math.ceil((at - now) / 1000) end,
-    }
+  elseif kind == 'quota' then
+    local from, used = match(text, '^(%d+):(%d+)$')
+    from, used = tonumber(from or '-1'), tonumber(used or '0')
+    -- A replica whose clock is behind must not open a period again that has ended for the others, nor one whose clock is
+    -- ahead end theirs early.
+    if from < b and (b * 1000 <= ms or from < 0) then from, used = b, 0 end
+    was, is, third = used, used + cost, from
+    second = c > 0 and max(0, c * 1000 - ms) or -1
+    if cost > 0 then
+      if is > a then refuse(index, cost > a and -1 or second) end
+      writes[#writes + 1] = name
+      writes[#writes + 1] = format('%.0f:%.0f', from, is)
+    end
   else
-    local limit, from, to = tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
-    local used = 0
-    if stored then
-      local at, n = string.match(stored, '^(%-?%d+):(%d+)$')
-      -- A replica whose clock is behind must not open a period again that has ended for the others.
-      if at and tonumber(at) >= from then used = tonumber(n); from = tonumber(at) end
-    end
-    local after = used + cost
-    local reset = -1
-    if to > 0 then reset = math.max(0, to * 1000 - math.floor(now / 1000)) end
-    if cost > 0 and after > limit then
-      if refused == 0 then refused = index; wait = cost > limit and -1 or reset end
-    end
-    limits[index] = {
-      name = name, cost = cost, before = used, after = after,
-      text = function(n) return string.format('%.0f:%.0f', from, n) end,
-      left = function(n) return math.max(0, limit - n) end,
-      reset = function() return reset end,
-    }
+    was = call('ZCOUNT', KEYS[3], '(' .. integer(ms), '+inf')
+    is = was + cost
+    held = held or cost > 0
+    if cost > 0 and is > a then refuse(index, 1000) end
   end
+  local to = index * 3
+  before[to], before[to + 1], before[to + 2] = was, second, third
+  out[to], out[to + 1], out[to + 2] = is, second, third
 end
-local out, writes = {refused, wait}, {}
-for _, l in ipairs(limits) do
-  local now_at = refused > 0 and l.before or l.after
-  out[#out + 1] = l.left(now_at)
-  out[#out + 1] = l.reset(now_at)
-  if l.cost > 0 then writes[#writes + 1] = l.name; writes[#writes + 1] = l.text(now_at) end
+if known then return before end
+if refused > 0 then
+  before[1], before[2] = refused, wait
+  return before
 end
-if refused > 0 or #writes == 0 then return out end
-redis.call('HSET', KEYS[1], unpack(writes))
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
+if #writes > 0 then
+  call('HSET', KEYS[1], unpack(writes))
+  call('PEXPIRE', KEYS[1], integer(life))
+end
+if reservation ~= '' and (#writes > 0 or held) then
+  call('ZREMRANGEBYSCORE', KEYS[2], '-inf', integer(ms))
+  call('ZADD', KEYS[2], integer(ms + tonumber(ARGV[3])), reservation)
+  call('PEXPIRE', KEYS[2], ARGV[3])
+end
+if held then
+  call('ZREMRANGEBYSCORE', KEYS[3], '-inf', integer(ms))
+  call('ZADD', KEYS[3], integer(ms + tonumber(ARGV[4])), reservation)
+  call('PEXPIRE', KEYS[3], ARGV[4])
+end
 return out

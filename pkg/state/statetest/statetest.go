@@ -29,6 +29,12 @@ func Run(t *testing.T, open func(t *testing.T) state.Store) {
 		"all or nothing":     allOrNothing,
 		"spending":           spending,
 		"lowered burst":      loweredBurst,
+		"mixed charges":      mixedAllOrNothing,
+		"settle once":        settleOnce,
+		"unheard":            unheard,
+		"apart":              apart,
+		"ended periods":      endedPeriods,
+		"slots are exact":    slotsAreExact,
 		"later rest wins":    laterRestWins,
 		"wake":               wake,
 		"names are names":    namesAreNames,
@@ -102,7 +108,7 @@ func inTotal(limit, cost int64) state.Charge {
 
 func spend(t testing.TB, s state.Store, subject string, charges ...state.Charge) state.Verdict {
 	t.Helper()
-	v, err := s.Spend(t.Context(), subject, charges)
+	v, err := s.Spend(t.Context(), subject, "", charges)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +236,7 @@ func spending(t *testing.T, s state.Store) {
 				charges = append(charges, state.Charge{Limit: name, Cost: costs[i], Quota: state.Quota{Limit: limits[i], Period: period}})
 				want = want && (costs[i] == 0 || used[i]+costs[i] <= limits[i])
 			}
-			v, err := s.Spend(t.Context(), who, charges)
+			v, err := s.Spend(t.Context(), who, "", charges)
 			if err != nil || v.OK != want {
 				r.Fatalf("spending %v of %v with %v used: %+v, %v", costs, limits, used, v, err)
 			}
@@ -458,7 +464,7 @@ func cancelled(t *testing.T, s state.Store) {
 	go func() {
 		defer close(done)
 		s.Advance(ctx, fresh("pool"), 1)
-		s.Spend(ctx, fresh("c:"), []state.Charge{perMinute(1, 1, 1)})
+		s.Spend(ctx, fresh("c:"), "", []state.Charge{perMinute(1, 1, 1)})
 		s.Claim(ctx, state.Subject{Scope: proxy.ByKey, ID: fresh("key")}, time.Minute)
 		askHistory(ctx, s)
 	}()

@@ -12,7 +12,8 @@ import (
 // Switchable is a Store that can be switched off: every call then fails as if the state were away.
 type Switchable struct {
 	state.Store
-	off atomic.Bool
+	off  atomic.Bool
+	deaf atomic.Bool
 }
 
 // Switch makes a Store switchable; it is on.
@@ -21,9 +22,12 @@ func Switch(s state.Store) *Switchable { return &Switchable{Store: s} }
 // Off switches it off, or on again.
 func (s *Switchable) Off(off bool) { s.off.Store(off) }
 
+// Deaf lets it carry out what Spend and Settle ask for and lose the answers.
+func (s *Switchable) Deaf(deaf bool) { s.deaf.Store(deaf) }
+
 func (s *Switchable) check() error {
 	if s.off.Load() {
-		return fmt.Errorf("%w: switched off", state.ErrUnavailable)
+		return fmt.Errorf("%w: switched off", state.ErrUnsent)
 	}
 	return nil
 }
@@ -37,11 +41,35 @@ func (s *Switchable) Advance(ctx context.Context, pool string, n int64) (int64, 
 }
 
 // Spend is state.Store's.
-func (s *Switchable) Spend(ctx context.Context, subject string, charges []state.Charge) (state.Verdict, error) {
+func (s *Switchable) Spend(ctx context.Context, subject, reservation string, charges []state.Charge) (state.Verdict, error) {
 	if err := s.check(); err != nil {
 		return state.Verdict{}, err
 	}
-	return s.Store.Spend(ctx, subject, charges)
+	v, err := s.Store.Spend(ctx, subject, reservation, charges)
+	if s.deaf.Load() {
+		return state.Verdict{}, fmt.Errorf("%w: the answer is lost", state.ErrUnavailable)
+	}
+	return v, err
+}
+
+// Settle is state.Store's.
+func (s *Switchable) Settle(ctx context.Context, settlements []state.Settlement) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	err := s.Store.Settle(ctx, settlements)
+	if s.deaf.Load() {
+		return fmt.Errorf("%w: the answer is lost", state.ErrUnavailable)
+	}
+	return err
+}
+
+// Renew is state.Store's.
+func (s *Switchable) Renew(ctx context.Context, held []state.Held) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return s.Store.Renew(ctx, held)
 }
 
 // Fail is state.Store's.

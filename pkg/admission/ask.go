@@ -1,0 +1,153 @@
+package admission
+
+import (
+	"net/http"
+
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
+)
+
+// Ask is a request as far as admission must know it.
+type Ask struct {
+	Op     openai.Operation
+	Head   openai.Head
+	Length int64 // of the body in bytes; negative: unknown
+}
+
+const (
+	// bytesInToken is what English prompts have on average.
+	bytesInToken = 3
+	// guess is the most output that is expected of a request, and what is expected of a client and model never seen.
+	guess = 1024
+	// around bounds the tokens that surround an input which are not in its text: of roles, of the list of tools, of a schema.
+	// Each of those has more bytes of JSON around it in the body than tokens in the prompt; this is for what comes once.
+	around = 512
+	// most bounds every amount, so that stores count it exactly.
+	most = 1<<53 - 1
+)
+
+// shape is what an operation does with tokens.
+type shape uint8
+
+const (
+	uses    shape = iota // some, in ways that nobody can bound
+	free                 // none
+	reads                // as many as its input has
+	answers              // input and, for each answer, at most its bound
+)
+
+// shapes are those of the operations that can be bounded.
+var shapes = map[string]shape{
+	"/v1/chat/completions":       answers,
+	"/v1/completions":            answers,
+	"/v1/responses":              answers,
+	"/v1/embeddings":             reads,
+	"/v1/moderations":            reads,
+	"/v1/responses/input_tokens": free, // it counts, and nobody pays for that
+}
+
+func (a Ask) shape() shape {
+	if a.Op.Method == http.MethodGet || a.Op.Method == http.MethodHead || a.Op.Method == http.MethodDelete {
+		return free
+	}
+	return shapes[a.Op.Path]
+}
+
+// estimate writes into the permit what the request is expected to use. A strict client gets an upper bound, or a refusal
+// that names what has none.
+func (a *Admission) estimate(p *Permit, ask Ask) error {
+	if !p.client.Metered() {
+		return nil
+	}
+	p.shape = ask.shape()
+	var u openai.Usage
+	var err error
+	if p.client.Strict {
+		u, err = bound(ask)
+	} else {
+		u = a.guess(p, ask)
+	}
+	if err != nil {
+		return err
+	}
+	p.expected.tokens = min(u.Input+u.Output, most)
+	if !priced(p.client) || p.shape == free {
+		return nil
+	}
+	money, known := a.price(ask.Head.Model, u)
+	if !known {
+		return &proxy.Fault{Kind: proxy.InvalidRequest, Param: "model",
+			Public: "this model has no price here, so a client with a money limit may not use it"}
+	}
+	p.expected.nanoUSD = min(max(money, 0), most)
+	return nil
+}
+
+func priced(c *proxy.Client) bool {
+	for _, b := range c.Quota {
+		if b.Measure == proxy.Dollars {
+			return true
+		}
+	}
+	return false
+}
+
+// guess is what the request will probably use. Media say nothing of their tokens by their bytes.
+func (a *Admission) guess(p *Permit, ask Ask) openai.Usage {
+	var u openai.Usage
+	if p.shape == free {
+		return u
+	}
+	if ask.Op.Model != openai.ModelInForm {
+		u.Input = max(ask.Length-ask.Head.Media, 0) / bytesInToken
+	}
+	if p.shape == reads {
+		return u
+	}
+	u.Output = min(a.outputs.expect(p.client.ID, ask.Head.Model), guess)
+	if bound := ask.Head.MaxTokens; bound > 0 {
+		u.Output = min(u.Output, times(bound, ask.Head.Choices))
+	}
+	return u
+}
+
+// bound is what the request uses at most: a byte-level encoding has no more tokens than bytes.
+func bound(ask Ask) (u openai.Usage, err error) {
+	s := ask.shape()
+	switch {
+	case s == free:
+		return u, nil
+	case s == uses:
+		return u, unbounded("", "this operation")
+	case !ask.Head.Readable || ask.Length < 0:
+		return u, unbounded("", "a body that cannot be read")
+	case ask.Head.Unbounded != "":
+		return u, unbounded(ask.Head.Unbounded, "what "+ask.Head.Unbounded+" asks for")
+	case len(ask.Head.References) > 0:
+		return u, unbounded(ask.Head.References[0], "an object stored upstream")
+	case s == answers && ask.Head.MaxTokens == 0:
+		name := map[string]string{"/v1/responses": "max_output_tokens", "/v1/completions": "max_tokens"}[ask.Op.Path]
+		if name == "" {
+			name = "max_completion_tokens"
+		}
+		return u, &proxy.Fault{Kind: proxy.InvalidRequest, Param: name,
+			Public: "this client has a strict limit: " + name + " must be set, so that it is known what the request uses at most"}
+	}
+	u.Input = ask.Length + around
+	if s == answers {
+		u.Output = times(ask.Head.MaxTokens, ask.Head.Choices)
+	}
+	return u, nil
+}
+
+func unbounded(param, what string) error {
+	return &proxy.Fault{Kind: proxy.InvalidRequest, Param: param,
+		Public: "this client has a strict limit, and nobody can say beforehand how many tokens " + what + " may use"}
+}
+
+func times(bound, choices int64) int64 {
+	if choices = max(choices, 1); bound > most/choices {
+		return most
+	}
+	return bound * choices
+}

@@ -1,0 +1,72 @@
+package admission
+
+import (
+	"strings"
+	"time"
+
+	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/state"
+)
+
+// The names of limits, in the store too. A quota's is its measure and period: "tokens/month".
+const (
+	requests = "rpm"
+	tokens   = "tpm"
+	slots    = "concurrency"
+)
+
+// amounts are what a request uses of each measure besides itself.
+type amounts struct{ tokens, nanoUSD int64 }
+
+// chargesOf are the charges of one request. A soft client is charged no more than a limit has in all: otherwise a request
+// whose estimate is too large would wait for ever. What it really used is charged in full when it is settled.
+func chargesOf(c *proxy.Client, expected amounts) []state.Charge {
+	all := make([]state.Charge, 0, 3+len(c.Quota))
+	if c.RPM > 0 {
+		all = append(all, state.Charge{Limit: requests, Cost: 1, Rate: state.Rate{Count: c.RPM, Per: time.Minute, Burst: c.Burst}})
+	}
+	if c.TPM > 0 {
+		all = append(all, state.Charge{Limit: tokens, Cost: atMost(c, expected.tokens, c.TPM),
+			Rate: state.Rate{Count: c.TPM, Per: time.Minute, Burst: c.TPM}})
+	}
+	if c.Concurrency > 0 {
+		all = append(all, state.Charge{Limit: slots, Cost: 1, Slots: c.Concurrency})
+	}
+	for _, b := range c.Quota {
+		cost := int64(1)
+		switch b.Measure {
+		case proxy.Tokens:
+			cost = atMost(c, expected.tokens, b.Limit)
+		case proxy.Dollars:
+			cost = atMost(c, expected.nanoUSD, b.Limit)
+		}
+		all = append(all, state.Charge{Limit: string(b.Measure) + "/" + string(b.Period), Cost: cost,
+			Quota: state.Quota{Limit: b.Limit, Period: b.Period, Zone: c.Zone}})
+	}
+	return all
+}
+
+func atMost(c *proxy.Client, expected, limit int64) int64 {
+	if c.Strict {
+		return expected
+	}
+	return min(expected, limit)
+}
+
+// measureOf is what a charge counts.
+func measureOf(c state.Charge) proxy.Measure {
+	switch c.Limit {
+	case requests, slots:
+		return proxy.Requests
+	case tokens:
+		return proxy.Tokens
+	}
+	measure, _, _ := strings.Cut(c.Limit, "/")
+	return proxy.Measure(measure)
+}
+
+// kindName is the kind of limit for metrics: those of all clients have few names.
+func kindName(limit string) string {
+	kind, _, _ := strings.Cut(limit, "/")
+	return kind
+}

@@ -1,0 +1,303 @@
+package admission
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"openai-api-proxy/pkg/state"
+)
+
+const (
+	// renewEvery is how often running requests are renewed: two renewals may be lost before a slot is.
+	renewEvery = 8 * time.Second
+	// renewAgain is that after a failure: slots may have ended in an outage that is over now.
+	renewAgain = time.Second
+	// mostPending bounds the settlements that wait during an outage; the oldest are given up.
+	mostPending = 50_000
+	// tellAtOnce is how many settlements are told together.
+	tellAtOnce = 500
+	// firstPause and lastPause bound the time between two tries to tell.
+	firstPause, lastPause = 50 * time.Millisecond, time.Second
+	// lastWords is how long the end may wait for what is still to be told.
+	lastWords = 3 * time.Second
+	// handoverWait is how long a request waits for the slot of one that has just ended here.
+	handoverWait = 25 * time.Millisecond
+)
+
+// teller tells the shared state what became of permits, in the background and in order, and renews those that are open.
+// It tells at once; what comes while it tells goes together next, so that a busy replica needs few calls.
+type teller struct {
+	store    buckets
+	log      *slog.Logger
+	told     func(subject string) // called after a settlement was heard
+	sweep    func(time.Time)      // called every sweepEvery
+	metrics  *metrics
+	reserved atomic.Int64 // tokens
+
+	mu       sync.Mutex // guards the four below; not held during calls
+	open     map[*Permit]struct{}
+	queue    []state.Settlement
+	inFlight int // at the front of the queue, being told
+	subjects map[string]*subject
+
+	wake chan struct{} // capacity 1
+	end  chan struct{}
+	done chan struct{} // closed when all was told, or given up
+	once sync.Once
+}
+
+// subject counts the permits of a client in this replica.
+type subject struct {
+	live   int64 // running
+	queued int   // settlements that were not heard yet
+}
+
+func newTeller(store buckets, log *slog.Logger, told func(string)) *teller {
+	return &teller{store: store, log: log, told: told, open: map[*Permit]struct{}{}, subjects: map[string]*subject{},
+		wake: make(chan struct{}, 1), end: make(chan struct{}), done: make(chan struct{})}
+}
+
+func (t *teller) begin(m *metrics, sweep func(time.Time)) {
+	t.metrics, t.sweep = m, sweep
+	go t.run()
+}
+
+// enter notes an admitted permit, unless so many of its client run here already.
+func (t *teller) enter(p *Permit, most int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	about := t.subjectLocked(p.subject)
+	if about.live >= most {
+		return false
+	}
+	p.entered = true
+	about.live++
+	t.open[p] = struct{}{}
+	t.reserved.Add(p.expected.tokens)
+	return true
+}
+
+// leave notes that a permit was not given after all.
+func (t *teller) leave(p *Permit) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.entered = false
+	t.leaveLocked(p)
+	t.forgetLocked(p.subject)
+}
+
+func (t *teller) leaveLocked(p *Permit) {
+	t.reserved.Add(-p.expected.tokens)
+	delete(t.open, p)
+	t.subjectLocked(p.subject).live--
+}
+
+// settle notes that a permit has ended, and tells how. There is no moment at which neither counts.
+func (t *teller) settle(p *Permit, s state.Settlement) {
+	t.mu.Lock()
+	t.leaveLocked(p)
+	t.queueLocked(s)
+	t.mu.Unlock()
+	t.rouse()
+}
+
+func (t *teller) subjectLocked(name string) *subject {
+	if t.subjects[name] == nil {
+		t.subjects[name] = &subject{}
+	}
+	return t.subjects[name]
+}
+
+// tell queues the settlement of a permit that was not entered.
+func (t *teller) tell(s state.Settlement) {
+	t.mu.Lock()
+	t.queueLocked(s)
+	t.mu.Unlock()
+	t.rouse()
+}
+
+func (t *teller) queueLocked(s state.Settlement) {
+	if len(t.queue) >= mostPending {
+		t.metrics.lost.Inc()
+		if t.inFlight > 0 { // the oldest is being told
+			t.forgetLocked(s.Subject)
+			return
+		}
+		t.heardLocked(t.queue[0])
+		t.queue = t.queue[1:]
+	}
+	t.queue = append(t.queue, s)
+	t.subjectLocked(s.Subject).queued++
+}
+
+func (t *teller) rouse() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// heardLocked forgets a settlement.
+func (t *teller) heardLocked(s state.Settlement) {
+	t.subjectLocked(s.Subject).queued--
+	t.forgetLocked(s.Subject)
+}
+
+// forgetLocked forgets a client of which nothing is left.
+func (t *teller) forgetLocked(name string) {
+	if about := t.subjects[name]; about != nil && about.queued <= 0 && about.live <= 0 {
+		delete(t.subjects, name)
+	}
+}
+
+func (t *teller) pending() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.queue)
+}
+
+// handover waits for a slot that is about to be freed here, and reports whether one was. Without it a caller who sends one
+// request after the other would be refused: it has the end of an answer before the shared state has heard of it.
+func (t *teller) handover(ctx context.Context, name string) bool {
+	freed := func() (some, queued bool, live int64) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		about := t.subjects[name]
+		if about == nil {
+			return false, false, 0
+		}
+		return true, about.queued > 0, about.live
+	}
+	some, ended, before := freed()
+	if !some {
+		return false
+	}
+	for begin := time.Now(); time.Since(begin) < handoverWait; {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(time.Millisecond):
+		}
+		_, queued, live := freed()
+		if ended = ended || live < before || queued; ended && !queued {
+			return true
+		}
+	}
+	return false
+}
+
+// run tells and renews until close.
+func (t *teller) run() {
+	defer close(t.done)
+	renew := time.NewTicker(renewEvery)
+	defer renew.Stop()
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	var again <-chan time.Time // when to try again after a failure
+	pause := firstPause
+	for {
+		wake := t.wake
+		if again != nil {
+			wake = nil
+		}
+		select {
+		case <-t.end:
+			t.finish()
+			return
+		case <-renew.C:
+			renew.Reset(t.renew())
+			continue
+		case now := <-sweep.C:
+			t.sweep(now)
+			continue
+		case <-wake:
+		case <-again:
+		}
+		again = nil
+		for t.pending() > 0 {
+			if err := t.tellSome(context.Background()); err != nil {
+				again = time.After(pause)
+				pause = min(2*pause, lastPause)
+				break
+			}
+			pause = firstPause
+			select {
+			case <-renew.C:
+				renew.Reset(t.renew())
+			default:
+			}
+		}
+	}
+}
+
+// tellSome tells the front of the queue. After a failure it stays there: what was heard of it is not heard twice.
+func (t *teller) tellSome(ctx context.Context) error {
+	t.mu.Lock()
+	n := min(len(t.queue), tellAtOnce)
+	some := slices.Clone(t.queue[:n])
+	t.inFlight = n
+	t.mu.Unlock()
+	err := t.store.Settle(ctx, some)
+	t.mu.Lock()
+	t.inFlight = 0
+	if err == nil {
+		t.queue = t.queue[n:]
+		for _, s := range some {
+			t.heardLocked(s)
+		}
+	}
+	t.mu.Unlock()
+	if err != nil {
+		t.metrics.late.Add(float64(n))
+		return err
+	}
+	for _, s := range some {
+		t.told(s.Subject)
+	}
+	return nil
+}
+
+// renew says which requests go on, and returns when to do so next. It need not be heard every time.
+func (t *teller) renew() time.Duration {
+	t.mu.Lock()
+	held := make([]state.Held, 0, len(t.open))
+	for p := range t.open {
+		held = append(held, state.Held{Subject: p.subject, Reservation: p.reservation, Slots: p.client.Concurrency > 0})
+	}
+	t.mu.Unlock()
+	if len(held) == 0 {
+		return renewEvery
+	}
+	if err := t.store.Renew(context.Background(), held); err != nil {
+		t.log.Debug("running requests were not renewed", "requests", len(held), "error", err)
+		return renewAgain
+	}
+	return renewEvery
+}
+
+func (t *teller) finish() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	for t.pending() > 0 && ctx.Err() == nil {
+		if t.tellSome(ctx) != nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(firstPause):
+			}
+		}
+	}
+	if n := t.pending(); n > 0 {
+		t.metrics.lost.Add(float64(n))
+		t.log.Error("what requests really used could not be told; their estimates stay charged", "requests", n)
+	}
+}
+
+func (t *teller) close() error {
+	t.once.Do(func() { close(t.end) })
+	<-t.done
+	return nil
+}
