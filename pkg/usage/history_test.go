@@ -73,6 +73,18 @@ func TestSeries(t *testing.T) {
 	}
 }
 
+func unpacked(t *testing.T, b state.Batch) (requests []state.Request) {
+	t.Helper()
+	for _, text := range b.Requests {
+		r, err := state.UnpackRequest(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		requests = append(requests, r)
+	}
+	return requests
+}
+
 // A remembered request is the record, without what is too long.
 func TestRemembered(t *testing.T) {
 	m := remembering(t)
@@ -180,7 +192,7 @@ func TestOutageKeepsMinutes(t *testing.T) {
 					got[b.At] += u.Requests
 				}
 			}
-			for _, r := range b.Requests {
+			for _, r := range unpacked(t, b) {
 				ids = append(ids, r.ID)
 			}
 		}
@@ -230,7 +242,7 @@ func TestLongOutage(t *testing.T) {
 	}
 	var requests []state.Request
 	for _, b := range s.batches {
-		requests = append(requests, b.Requests...)
+		requests = append(requests, unpacked(t, b)...)
 	}
 	if len(requests) != mostHeld || requests[0].ID != fmt.Sprint(n-mostHeld) || requests[mostHeld-1].ID != fmt.Sprint(n-1) {
 		t.Errorf("%d requests, from %s to %s", len(requests), requests[0].ID, requests[len(requests)-1].ID)

@@ -86,11 +86,16 @@ func newMeter(store state.History, o Options) *Meter {
 
 // Record counts a finished request. It is to be called once for each, does not keep the record and never waits for I/O.
 func (m *Meter) Record(rec *proxy.Record) {
-	r := remembered(rec, m.replica)
+	r, err := remembered(rec, m.replica)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.pending.now.sums.add(rec, m.names.of(rec))
-	m.pending.remember(r)
+	if err != nil { // it is counted all the same
+		m.log.Warn("a request is not remembered", "id", rec.ID, "error", err)
+		m.pending.forgotten++
+	} else {
+		m.pending.remember(r)
+	}
 	m.tellLocked()
 }
 

@@ -18,7 +18,7 @@ const (
 type portion struct {
 	minute   time.Time
 	sums     sums
-	requests []state.Request
+	requests [][]byte // packed
 }
 
 func (p *portion) batch() state.Batch {
@@ -36,8 +36,8 @@ type pending struct {
 
 func newPending() pending { return pending{now: portion{sums: sums{}}} }
 
-// remember adds a request.
-func (p *pending) remember(r state.Request) {
+// remember adds a packed request.
+func (p *pending) remember(r []byte) {
 	p.now.requests = append(p.now.requests, r)
 	p.held++
 	p.forget()
@@ -53,7 +53,7 @@ func (p *pending) forget() {
 				break
 			}
 		}
-		oldest.requests[0] = state.Request{} // what it held may go
+		oldest.requests[0] = nil // it may go
 		oldest.requests = oldest.requests[1:]
 		p.forgotten++
 	}

@@ -10,8 +10,8 @@ import (
 // longestText bounds what others say of themselves in a remembered request: the upstream's id, why it could not be reached.
 const longestText = 300
 
-// remembered is a finished request as it can be looked up. It keeps nothing of the record.
-func remembered(rec *proxy.Record, replica string) state.Request {
+// remembered is a finished request as it can be looked up, packed. It keeps nothing of the record.
+func remembered(rec *proxy.Record, replica string) ([]byte, error) {
 	r := state.Request{ID: rec.ID, At: rec.Start.UTC(), Method: rec.Method, Operation: rec.Operation, Client: rec.Client,
 		ClientIP: rec.ClientIP, Key: rec.Key, Model: short(rec.Model, longestName), Stream: rec.Stream, Status: rec.Status,
 		Outcome: ofRequest(rec).String(), Fault: string(rec.Fault), Cause: short(rec.Cause, longestText), Usage: rec.Usage,
@@ -23,7 +23,7 @@ func remembered(rec *proxy.Record, replica string) state.Request {
 	for _, a := range rec.Attempts {
 		r.Attempts = append(r.Attempts, state.Tried{Key: a.Key, Account: a.Account, Outcome: a.Outcome.String(), Status: a.Status, Took: a.Took})
 	}
-	return r
+	return r.Pack()
 }
 
 // short is the text up to a number of bytes, and valid UTF-8.

@@ -101,7 +101,7 @@ func (c changes) writeSources(tx *bbolt.Tx) error {
 	b := tx.Bucket(sourceBucket)
 	var errs []error
 	for source, r := range c.sources {
-		errs = append(errs, put(b, []byte(source), r))
+		errs = append(errs, write(b, []byte(source), r))
 	}
 	all := map[string]sourceRecord{}
 	if b.Stats().KeyN > state.SourcesKept {
