@@ -4,11 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
-
-	"pgregory.net/rapid"
 
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/seal"
@@ -48,25 +45,6 @@ func TestMisplacedSecrets(t *testing.T) {
 	_, _, err = r.AddClient(t.Context(), operator, json.RawMessage(`{"id":"`+own+`"}`))
 	refused(err, "the id of a client")
 	refused(r.PatchClient(t.Context(), operator, "c", json.RawMessage(`{"pool":"`+client+`"}`), 0), "a changed pool")
-}
-
-// Whatever order keys come in, they end in the same.
-func TestInOrder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		ids := rapid.SliceOf(rapid.StringMatching("[a-c]{1,2}")).Draw(t, "ids")
-		slices.Sort(ids[:rapid.IntRange(0, len(ids)).Draw(t, "in order")])
-		var keys []*Key
-		for _, id := range ids {
-			keys = append(keys, &Key{Key: &proxy.Key{ID: id}})
-		}
-		var got []string
-		for _, k := range inOrder(keys) {
-			got = append(got, k.ID)
-		}
-		if slices.Sort(ids); !slices.Equal(ids, got) {
-			t.Fatalf("%v, want %v", got, ids)
-		}
-	})
 }
 
 // Of two keys with one secret that of the file stays, of two others the one with the smaller id; ids are unique.
