@@ -9,6 +9,7 @@ import (
 
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/seal"
+	"openai-api-proxy/pkg/state"
 	"openai-api-proxy/pkg/state/memstate"
 )
 
@@ -41,10 +42,10 @@ func TestMisplacedSecrets(t *testing.T) {
 	if err != nil || added[0].Err != nil {
 		t.Fatal(err, added)
 	}
-	refused(r.PatchKey(t.Context(), operator, added[0].ID, json.RawMessage(`{"note":"`+own+`"}`), 0), "a changed note")
+	refused(r.PatchKey(t.Context(), operator, added[0].ID, json.RawMessage(`{"note":"`+own+`"}`), state.Anything), "a changed note")
 	_, _, err = r.AddClient(t.Context(), operator, json.RawMessage(`{"id":"`+own+`"}`))
 	refused(err, "the id of a client")
-	refused(r.PatchClient(t.Context(), operator, "c", json.RawMessage(`{"pool":"`+client+`"}`), 0), "a changed pool")
+	refused(r.PatchClient(t.Context(), operator, "c", json.RawMessage(`{"pool":"`+client+`"}`), state.Anything), "a changed pool")
 }
 
 // Of two keys with one secret that of the file stays, of two others the one with the smaller id; ids are unique.
