@@ -2,12 +2,14 @@ package admin
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"openai-api-proxy/pkg/balancer"
+	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 )
 
@@ -43,10 +45,11 @@ type tokens struct {
 }
 
 type quota struct {
-	Limit    int64      `json:"limit"`
-	Used     int64      `json:"used"`
-	Left     int64      `json:"left"`
-	ResetsAt *time.Time `json:"resetsAt"`
+	Limit    json.Number   `json:"limit"` // money in dollars
+	Used     json.Number   `json:"used"`
+	Left     json.Number   `json:"left"`
+	ResetsAt *time.Time    `json:"resetsAt"`
+	Measure  proxy.Measure `json:"measure"`
 }
 
 type namedStats struct {
@@ -60,6 +63,7 @@ type keyStats struct {
 	Until    *time.Time `json:"until,omitempty"`
 	InFlight int64      `json:"inFlight"`
 	summary
+	Limits []limitAnswer `json:"limits,omitempty"`
 }
 
 // mostTop bounds how many of a kind can be asked for.
@@ -149,7 +153,7 @@ func most[T any](all []T, top int, of func(T) int64) []T {
 // keyed joins what a key used with how it is.
 func keyed(s *balancer.KeyState, n *state.Counts) *keyStats {
 	k := &keyStats{ID: s.Key.ID, State: s.State, Until: instant(s.Until), InFlight: s.InFlight, summary: summarize(n)}
-	k.Quota = balanceOf(s)
+	k.Quota, k.Limits = balanceOf(s), limitsOf(s)
 	return k
 }
 

@@ -91,7 +91,11 @@ func (k *key) considered(ask Ask, pick *Pick, now time.Time) Considered {
 
 // standing is how usable a key is, in the words of an explanation.
 func (k *key) standing(model string, now time.Time) (string, *time.Time) {
-	switch k.grade(model, now.UnixNano()) {
+	g := k.grade(model, now.UnixNano())
+	if reason, frees, limited := k.limitedUntil(now); limited && g >= slowed {
+		return string(reason), shown(frees)
+	}
+	switch g {
 	case usable:
 		return whyUsable, nil
 	case slowed:

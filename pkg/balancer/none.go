@@ -9,8 +9,8 @@ import (
 
 // shortages count the keys of a pool by why they cannot be used.
 type shortages struct {
-	cooling, open, exhausted, invalid int
-	soonest                           time.Time
+	cooling, open, exhausted, invalid, limited int
+	soonest                                    time.Time
 }
 
 // none is the fault for a pool of which no key can be used: 429 when those that are well only cool, otherwise 503.
@@ -24,14 +24,14 @@ func (v *View) none(p *pool, ask Ask) *proxy.Fault {
 	}
 	s := p.shortages(ask.Model, time.Now())
 	f := &proxy.Fault{Kind: proxy.NoAvailableKey, RetryAfter: time.Second}
-	if s.cooling > 0 && s.open == 0 {
+	if s.cooling+s.limited > 0 && s.open == 0 {
 		f.Kind = proxy.RateLimited
 	}
 	if !s.soonest.IsZero() {
 		f.RetryAfter = max(time.Until(s.soonest), time.Second)
 	}
-	f.Public = fmt.Sprintf("none of %d keys is available: %d cooling after rate limits, %d failing, %d out of credit or quota, %d not accepted",
-		len(p.keys), s.cooling, s.open, s.exhausted, s.invalid)
+	f.Public = fmt.Sprintf("none of %d keys is available: %d cooling after rate limits, %d at limits of their own, %d failing, "+
+		"%d out of credit or quota, %d not accepted", len(p.keys), s.cooling, s.limited, s.open, s.exhausted, s.invalid)
 	return f
 }
 
@@ -47,6 +47,8 @@ func (p *pool) shortages(model string, now time.Time) (s shortages) {
 			s.exhausted++
 		case proxy.Invalid:
 			s.invalid++
+		case proxy.Limited:
+			s.limited++
 		}
 		if !until.IsZero() && (s.soonest.IsZero() || until.Before(s.soonest)) {
 			s.soonest = until
@@ -63,13 +65,14 @@ func (k *key) why(model string, now time.Time) (proxy.Reason, time.Time) {
 			return rest.Reason, later(rest.Until, time.Unix(0, r.claim.Load()))
 		}
 	}
-	if left, limited := k.quota.left(); limited && left == 0 {
-		return proxy.Exhausted, k.quota.balance.Load().resets
+	if until, spent := k.spentUntil(now.UnixNano()); spent {
+		return proxy.Exhausted, until
 	}
 	if until := k.account.models.until(model, proxy.Cooling); until.After(now) {
 		return proxy.Cooling, until
 	}
-	return "", time.Time{}
+	reason, frees, _ := k.limitedUntil(now)
+	return reason, frees
 }
 
 func later(a, b time.Time) time.Time {

@@ -15,6 +15,7 @@ type View struct {
 	b        *Balancer
 	strategy strategy
 	keys     []*key // sorted by id
+	metered  bool   // a key or an account limits tokens or money
 	pools    pools
 }
 
@@ -24,7 +25,7 @@ type key struct {
 	*vitals
 	account  *account
 	endpoint *endpoint
-	quota    quota
+	share    *share // nil: it has no limits
 }
 
 // Configure puts another configuration in the place of the one before. What is known of keys, accounts and endpoints that
@@ -36,6 +37,7 @@ func (b *Balancer) Configure(p Pool) *View {
 	v, came, gone := newView(b, p, before)
 	b.rules.Store(&v.Policy)
 	fresh := b.known.adoptChangedLocked(v, came, gone)
+	b.limitLocked(v, before, gone)
 	b.view.Store(v)
 	b.known.mu.Unlock()
 	for _, s := range fresh.rekeyed {
@@ -73,6 +75,8 @@ func newView(b *Balancer, p Pool, before *View) (v *View, came, gone []*key) {
 		came = append(came, &key{Key: k})
 		v.keys = append(v.keys, came[len(came)-1])
 	}
+	v.metered = slices.ContainsFunc(v.keys, func(k *key) bool { return k.Metered() }) ||
+		slices.ContainsFunc(p.Accounts, func(a proxy.Account) bool { return a.Metered() })
 	return v, came, append(gone, old...)
 }
 

@@ -20,8 +20,8 @@ type usageSummary struct {
 }
 
 type balance struct {
-	Limit int64 `json:"limit"`
-	Left  int64 `json:"left"`
+	Limit json.Number `json:"limit"`
+	Left  json.Number `json:"left"`
 }
 
 type key struct {

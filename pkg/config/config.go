@@ -39,6 +39,9 @@ type Config struct {
 	// that of OPENAI_API_KEYS before OPENAI_API_KEY; an id always names one key.
 	Keys []*proxy.Key
 
+	// Accounts are limits of what keys of one account use together, sorted by id. An account needs no entry: keys name it.
+	Accounts []proxy.Account
+
 	// Settings may be overridden while the proxy runs.
 	Settings
 
@@ -115,6 +118,7 @@ func Load(src Source) (*Config, error) {
 	root := l.file()
 	l.cfg.Settings.read(root)
 	l.keys(root)
+	l.accounts(root)
 	l.clients(root)
 	root.end(nil)
 	l.agree()

@@ -85,6 +85,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	defer func() { permit.Settle(context.WithoutCancel(ctx), owed) }()
 	hide := r.injectUsage(call)
 	run := newRun(r, call, rec)
+	run.need = r.need(permit, call)
 	run.why = whyOf(call, permit, nil)
 	defer run.close()
 	owed = admission.Spent{} // unknown from here on: a panic leaves it so
@@ -99,6 +100,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	run.markSpent(w.Header(), best)
 	delivered := best.answer.Forward(w, how)
 	settle(best, delivered, call, rec)
+	run.used(best)
 	owed.Usage = rec.Usage
 	return nil
 }
