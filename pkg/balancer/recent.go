@@ -13,6 +13,21 @@ type recent struct {
 	before []int64 // what was drawn in the second before; nil: too little to hold some for it
 }
 
+// busy reports whether it pays to hold some.
+func (r *recent) busy() bool { return r.before != nil || r.draws > busyFrom }
+
+// expect is how much of a limit the next second will take: as much as the last one, or as this one so far.
+func (r *recent) expect(i int) int64 {
+	switch {
+	case !r.busy():
+		return 0
+	case r.before == nil:
+		return r.costs[i]
+	default:
+		return max(r.before[i], r.costs[i])
+	}
+}
+
 func (r *recent) see(costs []int64, now time.Time) {
 	if r.costs == nil {
 		r.since, r.costs = now, make([]int64, len(costs))

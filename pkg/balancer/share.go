@@ -118,14 +118,14 @@ func (s *share) atHandLocked(i int) (n int64) {
 	return n
 }
 
-// sizeLocked is the block to ask for: what those want who wait, and what was used in the last second, but of that no more than
+// sizeLocked is the block to ask for: what those want who wait, and what was used in a second lately, but of that no more than
 // leaves enough for the others. It is never less than one request takes.
 func (s *share) sizeLocked(costs []int64, others int64) []int64 {
 	size, now := slices.Clone(costs), time.Now()
 	for i, cost := range costs {
 		size[i] = max(cost, min(cost+s.wanted[i], s.leftLocked(i, now)))
-		if s.recent.before != nil {
-			size[i] = max(size[i], min(s.recent.before[i], s.sparedLocked(i, others)))
+		if used := s.recent.expect(i); used > size[i] {
+			size[i] = max(size[i], min(used, s.sparedLocked(i, others)))
 		}
 	}
 	return size
@@ -165,7 +165,7 @@ func (s *share) leftLocked(i int, now time.Time) int64 {
 
 // runsDryLocked reports whether the next block should be asked for before this one is used up.
 func (s *share) runsDryLocked(now time.Time, others int64) bool {
-	if s.recent.before == nil || s.asking != nil || now.Before(s.calm) {
+	if !s.recent.busy() || s.asking != nil || now.Before(s.calm) {
 		return false
 	}
 	last := now
@@ -173,7 +173,8 @@ func (s *share) runsDryLocked(now time.Time, others int64) bool {
 		last = b.until
 	}
 	short := last.Sub(now) < lentFor/3
-	for i, used := range s.recent.before {
+	for i := range s.terms.charges {
+		used := s.recent.expect(i)
 		if used > 0 && s.sparedLocked(i, others) < max(used/spareBlocks, 1) {
 			return false // near its end they are asked for one by one
 		}
