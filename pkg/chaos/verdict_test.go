@@ -1,0 +1,48 @@
+package chaos
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// verdict collects what was found.
+type verdict struct {
+	t         testing.TB
+	db        *redis.Client
+	clients   []*client
+	overshoot int64 // tokens that strict clients were billed beyond their quotas
+	partial   int64 // rows of answers that were cut, whose usage is an estimate
+	failures  int
+}
+
+// mostTold is how many failures are told: one bug makes thousands.
+const mostTold = 20
+
+func newVerdict(t testing.TB, clients []*client, redisAddr string) *verdict {
+	db := redis.NewClient(&redis.Options{Addr: redisAddr})
+	t.Cleanup(func() { db.Close() })
+	return &verdict{t: t, db: db, clients: clients}
+}
+
+func (v *verdict) print(format string, args ...any) {
+	v.t.Helper()
+	v.t.Logf(format, args...)
+}
+
+func (v *verdict) check(holds bool, format string, args ...any) {
+	if !holds {
+		v.t.Helper()
+		v.fail(format, args...)
+	}
+}
+
+func (v *verdict) fail(format string, args ...any) {
+	v.t.Helper()
+	if v.failures++; v.failures <= mostTold {
+		v.t.Error(fmt.Sprintf(format, args...))
+	} else {
+		v.t.Fail()
+	}
+}
