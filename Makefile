@@ -37,8 +37,9 @@ manifests: ## compose and Kubernetes files, against the libraries that will read
 chaos: tools ## a storm of STORM (default 3m): replicas killed, Redis frozen and killed, keys failing, 256 callers; SEED=n repeats it
 	$(GO) test -count=1 -v -timeout 15m -run 'TestChaos$$' ./pkg/chaos -chaos.for=$(or $(STORM),3m) $(if $(SEED),-chaos.seed=$(SEED))
 
-ha: tools ## the shared state on a three-node Cluster and behind Sentinel
+ha: tools ## the shared state on a three-node Cluster and behind Sentinel, and what failovers, moved slots and a full Redis lose
 	$(GO) test -race -count=1 -v -run 'TestCluster|TestSentinel' ./pkg/state/redisstate
+	$(GO) test -count=1 -v -run 'TestFailover|TestSlotMove|TestFull' ./pkg/chaos -chaos.ha
 
 conformance: ## the official SDKs and the README's examples against the real binaries
 	pkg/conformance/run.sh

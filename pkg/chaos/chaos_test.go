@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"openai-api-proxy/pkg/mockopenai"
 	"openai-api-proxy/pkg/redistest"
 )
@@ -19,12 +22,15 @@ var (
 	long    = flag.Duration("chaos.for", 0, "how long the storm lasts; 0: there is none")
 	seed    = flag.Uint64("chaos.seed", 0, "repeats a storm; 0: a new one")
 	kills   = flag.Bool("chaos.kills", true, "replicas are killed")
+	outages = flag.Bool("chaos.outages", true, "Redis is frozen and killed")
 	journal = flag.Bool("chaos.journal", false, "no row may be lost by a kill, also if no journal is found")
+	ha      = flag.Bool("chaos.ha", false, "failovers, slots that move and a Redis that is full")
 	raced   = flag.Bool("chaos.race", false, "the proxy is built with the race detector")
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	redis.SetLogger(silence{})
 	dir, err := os.MkdirTemp("", "chaos")
 	if err != nil {
 		panic(err)
@@ -34,6 +40,11 @@ func TestMain(m *testing.M) {
 	os.RemoveAll(dir)
 	os.Exit(code)
 }
+
+// silence keeps the Redis library from telling of every failover that is made here on purpose.
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
 
 // replicas is how many there are.
 const replicas = 4
@@ -45,16 +56,17 @@ func TestChaos(t *testing.T) {
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano())
 	}
-	t.Logf("seed %d: go test ./pkg/chaos -run TestChaos -v -chaos.for=%v -chaos.seed=%d -chaos.kills=%v", *seed, *long, *seed, *kills)
+	t.Logf("seed %d: go test ./pkg/chaos -run TestChaos -v -chaos.for=%v -chaos.seed=%d -chaos.kills=%v -chaos.outages=%v",
+		*seed, *long, *seed, *kills, *outages)
 	server := durable(t)
 	upstream, clients := startUpstream(t), crowd(*long)
 	f := startFleet(t, replicas, "REDIS_URL="+server.URL(), "OPENAI_BASE_URL="+upstream.url, "CONFIG_FILE="+writeConfig(t, clients))
-	v := newVerdict(t, clients, server.Addr())
+	v := newVerdict(t, clients, redis.UniversalOptions{Addrs: []string{server.Addr()}})
 	s := &storm{fleet: f, redis: server, upstream: upstream, log: t.Logf}
 
 	tr, begin := newTraffic(f, clients, *seed), time.Now()
 	tr.start()
-	s.rage(schedule(*seed, *long, replicas, *kills))
+	s.rage(schedule(*seed, *long, replicas))
 	over := time.Now()
 	probes := v.checkRecovery(tr, over)
 	time.Sleep(time.Second)

@@ -28,8 +28,9 @@ type client struct {
 }
 
 type budget struct {
-	Tokens int64  `json:"tokens"`
-	Period string `json:"period"`
+	Tokens   int64  `json:"tokens,omitempty"`
+	Requests int64  `json:"requests,omitempty"`
+	Period   string `json:"period"`
 }
 
 const strict = "strict"
@@ -37,7 +38,7 @@ const strict = "strict"
 // quota is the limit of tokens in the period, 0 if there is none.
 func (c *client) quota(period string) int64 {
 	for _, b := range c.Quota {
-		if b.Period == period {
+		if b.Period == period && b.Tokens > 0 {
 			return b.Tokens
 		}
 	}
@@ -47,15 +48,15 @@ func (c *client) quota(period string) int64 {
 // crowd are the clients of the storm, with 256 callers. Quotas in total are such that some are used up early, some late.
 func crowd(span time.Duration) []*client {
 	total := func(perSecond float64) []budget {
-		return []budget{{int64(perSecond * span.Seconds()), "total"}}
+		return tokens(int64(perSecond*span.Seconds()), "total")
 	}
 	all := []*client{
 		{ID: "total-1", Mode: strict, Quota: total(400), callers: 16},
 		{ID: "total-2", Mode: strict, Quota: total(1000), callers: 16},
 		{ID: "total-3", Mode: strict, Quota: total(2500), callers: 16},
 		{ID: "total-4", Mode: strict, Quota: total(5000), callers: 16},
-		{ID: "minute-1", Mode: strict, Quota: []budget{{20_000, "minute"}}, callers: 16},
-		{ID: "minute-2", Mode: strict, Quota: []budget{{100_000, "minute"}, {10_000_000, "month"}}, callers: 16},
+		{ID: "minute-1", Mode: strict, Quota: tokens(20_000, "minute"), callers: 16},
+		{ID: "minute-2", Mode: strict, Quota: append(tokens(100_000, "minute"), tokens(10_000_000, "month")...), callers: 16},
 		{ID: "rate-1", Mode: strict, RPM: 600, Burst: 20, callers: 16},
 		{ID: "rate-2", RPM: 1200, Burst: 60, callers: 16},
 		{ID: "tpm-1", Mode: strict, TPM: 60_000, callers: 16},
@@ -63,11 +64,18 @@ func crowd(span time.Duration) []*client {
 		{ID: "slots-2", Concurrency: 8, callers: 16},
 		{ID: "all-1", Mode: strict, RPM: 3000, Burst: 100, TPM: 600_000, Concurrency: 12, Quota: total(4000), callers: 16},
 		{ID: "soft-1", Quota: total(500), callers: 16},
-		{ID: "soft-2", TPM: 10_000_000, OnStateLoss: "allow", Quota: []budget{{100_000_000, "month"}}, callers: 16},
-		{ID: "hot", RPM: 10_000_000, TPM: 900_000_000, Quota: []budget{{1_000_000_000, "month"}}, callers: 16},
+		{ID: "soft-2", TPM: 10_000_000, OnStateLoss: "allow", Quota: tokens(100_000_000, "month"), callers: 16},
+		{ID: "hot", RPM: 10_000_000, TPM: 900_000_000, Quota: tokens(1_000_000_000, "month"), callers: 16},
 		{ID: "free", callers: 16},
-		{ID: "probe", Mode: strict, Quota: []budget{{100_000_000, "total"}}},
+		{ID: "probe", Mode: strict, Quota: tokens(100_000_000, "total")},
 	}
+	return withTokens(all)
+}
+
+func tokens(n int64, period string) []budget { return []budget{{Tokens: n, Period: period}} }
+
+// withTokens gives every client a token of its own.
+func withTokens(all []*client) []*client {
 	for i, c := range all {
 		c.Token = fmt.Sprintf("sk-test-client-%019d", i)
 	}

@@ -31,8 +31,8 @@ func (f fault) String() string {
 }
 
 // schedule draws what goes wrong in a storm: a replica is killed every 3 s, Redis is frozen or killed every 7.5 s in turn, and
-// most of the time a key fails, or answers break.
-func schedule(seed uint64, long time.Duration, replicas int, kills bool) (all []fault) {
+// most of the time a key fails, or answers break. What is left out by a flag changes nothing of the rest.
+func schedule(seed uint64, long time.Duration, replicas int) (all []fault) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	between := func(low, high time.Duration) time.Duration {
 		return low + time.Duration(random.Int64N(int64(high-low)))
@@ -44,13 +44,16 @@ func schedule(seed uint64, long time.Duration, replicas int, kills bool) (all []
 	}
 	every(3*time.Second, func(at time.Duration, _ int) {
 		f := fault{at: at, kind: "kill", which: random.IntN(replicas), last: between(0, 500*time.Millisecond)}
-		if kills && (at < long*2/3 || long > time.Minute) { // the slots of a replica that was killed are held for half a minute
+		if *kills && (at < long*2/3 || long > time.Minute) { // the slots of a replica that was killed are held for half a minute
 			all = append(all, f)
 		}
 	})
 	every(7500*time.Millisecond, func(at time.Duration, n int) {
 		kind := [...]string{"freeze", "restart"}[n%2]
-		all = append(all, fault{at: at, kind: kind, last: between(300*time.Millisecond, 1500*time.Millisecond)})
+		f := fault{at: at, kind: kind, last: between(300*time.Millisecond, 1500*time.Millisecond)}
+		if *outages {
+			all = append(all, f)
+		}
 	})
 	troubles := troubles(random)
 	every(2*time.Second, func(at time.Duration, n int) {

@@ -7,8 +7,13 @@ import (
 	"time"
 )
 
-// leaseLife is how long a block of a limit is served from; see pkg/admission.
-const leaseLife = time.Second
+// leaseLife is how long a block of the client's limits is served from; see pkg/admission.
+func (c *client) leaseLife() time.Duration {
+	if c.Mode == strict || c.Concurrency > 0 {
+		return 0
+	}
+	return time.Second
+}
 
 // admitted is a request that the upstream began: it was admitted at some time from sent to arrived, and took a slot until
 // ended at least.
@@ -47,10 +52,10 @@ func inside(all []admitted, s span) (some []admitted) {
 	return some
 }
 
-// overRate is by how much more was admitted, in the worst of all spans, than burst + perSecond x (span + lease life);
+// overRate is by how much more was admitted, in the worst of all spans, than burst + perMinute x (span + lease life);
 // negative: so much less. cost says what an admission counts for.
-func overRate(all []admitted, burst, perSecond float64, cost func(admitted) float64) float64 {
-	worst := -burst
+func overRate(c *client, all []admitted, burst, perMinute int64, cost func(admitted) float64) float64 {
+	worst := -float64(burst)
 	for _, first := range all {
 		sum := 0.
 		for _, a := range all {
@@ -58,7 +63,7 @@ func overRate(all []admitted, burst, perSecond float64, cost func(admitted) floa
 				continue
 			}
 			sum += cost(a)
-			worst = max(worst, sum-burst-perSecond*(a.arrived.Sub(first.sent)+leaseLife).Seconds())
+			worst = max(worst, sum-float64(burst)-float64(perMinute)*(a.arrived.Sub(first.sent)+c.leaseLife()).Minutes())
 		}
 	}
 	return worst
@@ -110,7 +115,7 @@ func (v *verdict) checkLimits(s *storm, calls []*call, begin, end time.Time) {
 		}
 		if c.RPM > 0 && c.RPM < 10_000 {
 			v.print("%-9s %6d begun in all, %+.0f against burst + rate x span over outages too", c.ID, len(all),
-				overRate(all, float64(c.Burst), float64(c.RPM)/60, one))
+				overRate(c, all, c.Burst, c.RPM, one))
 		}
 	}
 }
@@ -143,11 +148,11 @@ func (v *verdict) checkQuotas(c *client, all []admitted) {
 func (v *verdict) checkRates(c *client, all []admitted, from time.Duration) {
 	when := fmt.Sprintf("in the calm after %.1f s", from.Seconds())
 	if c.RPM > 0 && c.RPM < 10_000 {
-		over := overRate(all, float64(c.Burst), float64(c.RPM)/60, one)
+		over := overRate(c, all, c.Burst, c.RPM, one)
 		v.check(over <= 0, "%s: %.1f requests more than its rate allows, %s", c.ID, over, when)
 	}
 	if c.TPM > 0 && c.Mode == strict {
-		over := overRate(all, float64(c.TPM), float64(c.TPM)/60, func(a admitted) float64 { return float64(a.tokens) })
+		over := overRate(c, all, c.TPM, c.TPM, func(a admitted) float64 { return float64(a.tokens) })
 		v.check(over <= 0, "%s: %.0f tokens more than its rate allows, %s", c.ID, over, when)
 	}
 	if c.Concurrency > 0 {

@@ -19,7 +19,7 @@ type held struct {
 }
 
 // readHeld reads them.
-func readHeld(ctx context.Context, db *redis.Client) (h held, err error) {
+func readHeld(ctx context.Context, db redis.UniversalClient) (h held, err error) {
 	now, err := db.Time(ctx).Result()
 	if err != nil {
 		return h, err

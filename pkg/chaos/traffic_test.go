@@ -50,6 +50,8 @@ type traffic struct {
 	clients []*client
 	seed    uint64
 	http    *http.Client
+	pause   time.Duration // between two calls of a caller, on average
+	stay    bool          // nobody hangs up
 	stop    chan struct{}
 	done    sync.WaitGroup
 
@@ -60,12 +62,12 @@ type traffic struct {
 const (
 	// patience bounds one call.
 	patience = 20 * time.Second
-	// thinking is how long a caller waits between two calls, on average: 256 of them are then as much as two cores carry.
+	// thinking is the usual pause: 256 callers are then as much as two cores carry.
 	thinking = 250 * time.Millisecond
 )
 
 func newTraffic(f fleet, clients []*client, seed uint64) *traffic {
-	return &traffic{fleet: f, clients: clients, seed: seed, stop: make(chan struct{}),
+	return &traffic{fleet: f, clients: clients, seed: seed, pause: thinking, stop: make(chan struct{}),
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 512}}}
 }
 
@@ -103,12 +105,12 @@ func (tr *traffic) caller(c *client, number int, random *rand.Rand) {
 		select {
 		case <-tr.stop:
 			return
-		case <-time.After(time.Duration(random.Int64N(int64(2 * thinking)))):
+		case <-time.After(time.Duration(random.Int64N(int64(2 * tr.pause)))):
 		}
 		how := ask{stream: random.IntN(100) < 40, leaveAfter: -1}
 		if how.stream {
 			how.usage = random.IntN(2) == 0
-			if random.IntN(4) == 0 {
+			if random.IntN(4) == 0 && !tr.stay {
 				how.leaveAfter = 1 + random.IntN(streamChunks)
 			}
 		}

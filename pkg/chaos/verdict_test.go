@@ -10,7 +10,7 @@ import (
 // verdict collects what was found.
 type verdict struct {
 	t         testing.TB
-	db        *redis.Client
+	db        redis.UniversalClient
 	clients   []*client
 	overshoot int64 // tokens that strict clients were billed beyond their quotas
 	partial   int64 // rows of answers that were cut, whose usage is an estimate
@@ -20,8 +20,9 @@ type verdict struct {
 // mostTold is how many failures are told: one bug makes thousands.
 const mostTold = 20
 
-func newVerdict(t testing.TB, clients []*client, redisAddr string) *verdict {
-	db := redis.NewClient(&redis.Options{Addr: redisAddr})
+// newVerdict reads the state where the options say.
+func newVerdict(t testing.TB, clients []*client, where redis.UniversalOptions) *verdict {
+	db := redis.NewUniversalClient(&where)
 	t.Cleanup(func() { db.Close() })
 	return &verdict{t: t, db: db, clients: clients}
 }
