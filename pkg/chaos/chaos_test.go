@@ -64,13 +64,14 @@ func TestChaos(t *testing.T) {
 	v := newVerdict(t, clients, redis.UniversalOptions{Addrs: []string{server.Addr()}})
 	s := &storm{fleet: f, redis: server, upstream: upstream, log: t.Logf}
 
-	tr, begin := newTraffic(f, clients, *seed), time.Now()
+	tr, w, begin := newTraffic(f, clients, *seed), watch(f), time.Now()
 	tr.start()
 	s.rage(schedule(*seed, *long, replicas))
 	over := time.Now()
 	probes := v.checkRecovery(tr, over)
 	time.Sleep(time.Second)
 	calls := append(tr.end(), probes...)
+	w.end()
 	quiet := time.Now()
 	v.check(within(10*time.Second, func() bool { return upstream.running() == 0 }), "the upstream still answers somebody")
 
@@ -78,7 +79,7 @@ func TestChaos(t *testing.T) {
 		v.fail("%v", err)
 	}
 	v.printTraffic(calls, quiet.Sub(begin))
-	v.checkLimits(s, calls, begin, quiet)
+	v.checkLimits(s, calls, w.calms(span{begin, quiet}, s.outages))
 	l, err := settledLedger(f[0])
 	if err != nil {
 		t.Fatal(err)
@@ -93,10 +94,14 @@ func TestChaos(t *testing.T) {
 	v.print("strict    %d tokens beyond the quotas", v.overshoot)
 }
 
-// durable is a Redis that loses nothing when it is killed: what it answered is on disk.
+// durable is a Redis that loses nothing when it is killed: what it answered was written. That it is on disk only the machine's
+// own end would show, so nothing waits for that.
 func durable(t *testing.T) *redistest.Server {
-	return redistest.StartOn(t, stablePort(t), "--dir", t.TempDir(), "--appendonly", "yes", "--appendfsync", "always")
+	return redistest.StartOn(t, stablePort(t), "--dir", t.TempDir(), "--appendonly", "yes", "--appendfsync", "no")
 }
+
+// recovery is how soon after a fault of Redis everything must be as it was.
+const recovery = 2 * time.Second
 
 // checkRecovery calls every replica, as a client without limits and as one with a strict quota, until both are served: within
 // two seconds after the last fault.

@@ -35,6 +35,7 @@
 // of it. A row whose usage is exact says what was billed; one whose answer was cut says at most as much output, and that it is
 // partial.
 //
-// A limit by time is checked where Redis answers: in any span T within such a time the upstream began at most
-// burst + rate x (T + lease life) requests. A time like that begins two seconds after a fault of Redis is over.
+// A limit by time is checked where Redis answers: in any span T in which no replica decided without it the upstream began at
+// most burst + rate x (T + lease life) requests, and no more at a time than there are slots. Only clients that may be served
+// from a lease have a lease life; see pkg/admission.
 package chaos

@@ -145,22 +145,3 @@ func (s *storm) fail(err error) {
 	defer s.mu.Unlock()
 	s.failed = append(s.failed, err)
 }
-
-// recovery is how soon after a fault of Redis everything must be as it was.
-const recovery = 2 * time.Second
-
-// calms are the times between two moments in which Redis answered every replica.
-func (s *storm) calms(from, to time.Time) (calms []span) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, away := range s.outages { // in order: they exclude one another
-		if away.from.After(from) {
-			calms = append(calms, span{from, away.from})
-		}
-		from = away.to.Add(recovery)
-	}
-	if to.After(from) {
-		calms = append(calms, span{from, to})
-	}
-	return calms
-}

@@ -102,16 +102,20 @@ func mostInAMinute(all []admitted) (most int64) {
 }
 
 // checkLimits holds the limits of every client against what the upstream began and billed.
-func (v *verdict) checkLimits(s *storm, calls []*call, begin, end time.Time) {
+func (v *verdict) checkLimits(s *storm, calls []*call, calms []span) {
 	tries := s.upstream.byTag()
-	calms := s.calms(begin, end)
+	calm := time.Duration(0)
+	for _, c := range calms {
+		calm += c.to.Sub(c.from)
+	}
+	v.print("calm      %.1f s in %d stretches", calm.Seconds(), len(calms))
 	for _, c := range v.clients {
 		all := admissions(c.ID, calls, tries)
 		if c.Mode == strict {
 			v.checkQuotas(c, all)
 		}
 		for _, calm := range calms {
-			v.checkRates(c, inside(all, calm), calm.from.Sub(begin))
+			v.checkRates(c, inside(all, calm), calm.from.Sub(calms[0].from))
 		}
 		if c.RPM > 0 && c.RPM < 10_000 {
 			v.print("%-9s %6d begun in all, %+.0f against burst + rate x span over outages too", c.ID, len(all),
