@@ -21,9 +21,9 @@ type guarded struct {
 	sentinels        []string
 }
 
-func startGuarded(t *testing.T) *guarded {
+func startGuarded(t *testing.T, options ...string) *guarded {
 	t.Helper()
-	g := &guarded{primary: redistest.StartOn(t, stablePort(t))}
+	g := &guarded{primary: redistest.StartOn(t, stablePort(t), options...)}
 	_, port, _ := strings.Cut(g.primary.Addr(), ":")
 	g.replica = redistest.StartOn(t, stablePort(t), "--replicaof", "127.0.0.1", port)
 	g.wait(t, "replica", func() bool { return g.replica.InfoHas("replication", "master_link_status:up") })
@@ -58,40 +58,59 @@ func (g *guarded) where() redis.UniversalOptions {
 // promoted reports whether the replica has become a primary.
 func (g *guarded) promoted() bool { return g.replica.InfoHas("replication", "role:master") }
 
-// TestFailover kills the primary under load, or freezes it and lets it go on: later, or as soon as another one was promoted,
-// when nobody has told it yet that it is a primary no more. What was lost is printed; a failover of Redis promises no less.
-func TestFailover(t *testing.T) {
-	const later = 2 * time.Second
-	for _, c := range []struct {
-		how    string
-		frozen bool
-		after  time.Duration // the promotion
-	}{{"killed", false, 0}, {"frozen", true, later}, {"zombie", true, 0}} {
-		t.Run(c.how, func(t *testing.T) {
-			if !*ha {
-				t.Skip("it wants the machine for itself: make ha")
-			}
-			g := startGuarded(t)
-			x := startTrial(t, g.url(), g.where())
-			begin := time.Now()
-			if c.frozen {
-				g.primary.Freeze()
-			} else {
-				g.primary.Kill()
-			}
-			g.wait(t, "promotion", g.promoted)
-			x.print("promoted after %v", time.Since(begin).Round(time.Millisecond))
-			if c.frozen {
-				time.Sleep(c.after)
-				g.primary.Thaw()
-			}
-			time.Sleep(3 * time.Second)
-			r := x.end()
-			x.check(r.failed == 0, "%d calls without a limit failed", r.failed)
-			x.check(r.doubled == 0, "%d rows are doubled", r.doubled)
-			x.check(r.gap < 10*time.Second, "strict clients were not admitted for %v", r.gap)
-		})
+// failover is one way in which a primary behind Sentinel is replaced.
+type failover struct {
+	how    string
+	frozen bool          // and not killed; it goes on when another one is promoted
+	after  time.Duration // the promotion
+	fenced bool          // it takes no writes without a replica: min-replicas-to-write 1
+}
+
+// failovers are all of them. A zombie goes on as soon as another one was promoted, when nobody has told it yet that it is a primary no
+// more. What that loses is said; a failover of Redis promises no less.
+var failovers = []failover{
+	{how: "killed"},
+	{how: "frozen", frozen: true, after: 2 * time.Second},
+	{how: "zombie", frozen: true},
+	{how: "fenced zombie", frozen: true, fenced: true},
+}
+
+// run makes the failover under load.
+func (f failover) run(t *testing.T, found *report) {
+	var options []string
+	if f.fenced {
+		options = []string{"--min-replicas-to-write", "1", "--min-replicas-max-lag", "1"}
 	}
+	g := startGuarded(t, options...)
+	x := startTrial(t, found, g.url(), g.where())
+	begin := time.Now()
+	if f.frozen {
+		g.primary.Freeze()
+	} else {
+		g.primary.Kill()
+	}
+	g.wait(t, "promotion", g.promoted)
+	x.print("promoted after %v", time.Since(begin).Round(time.Millisecond))
+	if f.frozen {
+		time.Sleep(f.after)
+		g.primary.Thaw()
+	}
+	time.Sleep(3 * time.Second)
+	r := x.end("failover, primary " + f.how)
+	x.check(r.failed == 0, "%d calls without a limit failed", r.failed)
+	x.check(r.doubled == 0, "%d rows are doubled", r.doubled)
+	x.check(r.gap < 10*time.Second, "strict clients were not admitted for %v", r.gap)
+}
+
+func TestFailover(t *testing.T) {
+	if !*ha {
+		t.Skip("it wants the machine for itself: make ha")
+	}
+	var found report
+	for _, f := range failovers {
+		t.Run(f.how, func(t *testing.T) { f.run(t, &found) })
+	}
+	found.print(t)
 }
 
 // TestSlotMove moves the slots of all strict clients to another node of a Cluster under load: nothing is lost.
@@ -116,7 +135,8 @@ func TestSlotMove(t *testing.T) {
 	if !within(20*time.Second, func() bool { return db.Set(t.Context(), "ready", 1, 0).Err() == nil }) {
 		t.Fatal("the Cluster does not answer")
 	}
-	x := startTrial(t, url, where)
+	var found report
+	x := startTrial(t, &found, url, where)
 	for i := range strictClients {
 		key := fmt.Sprintf("oap:{c:strict-%d}", i)
 		begin := time.Now()
@@ -127,7 +147,8 @@ func TestSlotMove(t *testing.T) {
 		x.print("moved the slot of %s with %d keys in %v", key, n, time.Since(begin).Round(time.Millisecond))
 		time.Sleep(500 * time.Millisecond)
 	}
-	r := x.end()
+	r := x.end("slots of all strict clients moved")
+	found.print(t)
 	x.check(r.failed == 0 && r.uncounted == 0 && r.unknown == 0 && r.lost == 0 && r.doubled == 0, "something was lost")
 	x.check(r.billed == r.counted, "%d tokens were billed and %d counted", r.billed, r.counted)
 }
@@ -194,14 +215,16 @@ func TestFull(t *testing.T) {
 		t.Skip("it wants the machine for itself: make ha")
 	}
 	server := redistest.StartOn(t, stablePort(t), "--maxmemory-policy", "noeviction")
-	x := startTrial(t, server.URL(), redis.UniversalOptions{Addrs: []string{server.Addr()}})
+	var found report
+	x := startTrial(t, &found, server.URL(), redis.UniversalOptions{Addrs: []string{server.Addr()}})
 	for _, most := range []string{"1mb", "0"} {
 		if err := server.Do("CONFIG", "SET", "maxmemory", most); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
 	}
-	r := x.end()
+	r := x.end("Redis out of memory for 2 s")
+	found.print(t)
 	x.check(r.failed == 0 && r.uncounted == 0 && r.unknown == 0 && r.lost == 0 && r.doubled == 0, "something was lost")
 	x.check(r.billed == r.counted, "%d tokens were billed and %d counted", r.billed, r.counted)
 }

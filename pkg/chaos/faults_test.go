@@ -44,7 +44,7 @@ func schedule(seed uint64, long time.Duration, replicas int) (all []fault) {
 	}
 	every(3*time.Second, func(at time.Duration, _ int) {
 		f := fault{at: at, kind: "kill", which: random.IntN(replicas), last: between(0, 500*time.Millisecond)}
-		if *kills && (at < long*2/3 || long > time.Minute) { // the slots of a replica that was killed are held for half a minute
+		if *kills {
 			all = append(all, f)
 		}
 	})
@@ -138,6 +138,28 @@ func (s *storm) outage(away func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.outages = append(s.outages, span{begin, time.Now()})
+}
+
+// lastLoss is when Redis may have taken, at the latest, what a replica that was killed had asked for.
+func (s *storm) lastLoss() (last time.Time) {
+	for _, r := range s.fleet {
+		r.mu.Lock()
+		for _, k := range r.kills {
+			last = later(last, k.to)
+		}
+		r.mu.Unlock()
+	}
+	for _, o := range s.outages {
+		last = later(last, o.to.Add(time.Second))
+	}
+	return last
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (s *storm) fail(err error) {

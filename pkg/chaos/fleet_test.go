@@ -150,22 +150,16 @@ func (r *replica) killed(from, to time.Time) bool {
 	return false
 }
 
-// killedAfter is how long after a moment the process was killed next, if it was.
-func (r *replica) killedAfter(at time.Time) (bool, time.Duration) {
+// killedAfter is when, after a moment, the process was killed next, if it was.
+func (r *replica) killedAfter(at time.Time) (bool, time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, k := range r.kills { // in order
 		if k.to.After(at) {
-			return true, k.from.Sub(at)
+			return true, k.from
 		}
 	}
-	return false, 0
-}
-
-// journaled reports whether the replica keeps a journal of finished requests.
-func (r *replica) journaled() bool {
-	found, _ := filepath.Glob(filepath.Join(r.dir, "*journal*"))
-	return len(found) > 0
+	return false, at
 }
 
 func (r *replica) readyWithin(d time.Duration) bool {

@@ -22,17 +22,14 @@ type trial struct {
 // which tell how many admissions were counted.
 const strictClients = 4
 
-func startTrial(t *testing.T, url string, where redis.UniversalOptions) *trial {
+func startTrial(t *testing.T, found *report, url string, where redis.UniversalOptions) *trial {
 	t.Helper()
-	if !*ha {
-		t.Skip("it wants the machine for itself: make ha")
-	}
 	clients := []*client{{ID: "free", callers: 16}}
 	for i := range strictClients {
 		clients = append(clients, &client{ID: fmt.Sprintf("strict-%d", i), Mode: strict, callers: 16,
 			Quota: []budget{{Tokens: 1 << 40, Period: "total"}, {Requests: 1 << 40, Period: "total"}}})
 	}
-	x := &trial{verdict: newVerdict(t, withTokens(clients), where), upstream: startUpstream(t)}
+	x := &trial{verdict: newVerdict(t, found, withTokens(clients), where), upstream: startUpstream(t)}
 	x.fleet = startFleet(t, 2, "REDIS_URL="+url, "OPENAI_BASE_URL="+x.upstream.url, "CONFIG_FILE="+writeConfig(t, clients))
 	x.traffic = newTraffic(x.fleet, clients, 1)
 	x.traffic.pause, x.traffic.stay = 40*time.Millisecond, true
@@ -56,8 +53,8 @@ type result struct {
 	unanswered int
 }
 
-// end stops the load and prints what was lost.
-func (x *trial) end() (r result) {
+// end stops the load and says what was lost.
+func (x *trial) end(what string) (r result) {
 	time.Sleep(2 * time.Second)
 	r.calls = x.traffic.end()
 	x.check(within(10*time.Second, func() bool { return x.upstream.running() == 0 }), "the upstream still answers somebody")
@@ -67,10 +64,10 @@ func (x *trial) end() (r result) {
 	}
 	r.admissions(x)
 	r.books(l)
-	x.print("%d calls; strict clients not admitted for %v; %d of the client without limits failed; %d unanswered", len(r.calls),
-		r.gap.Round(time.Millisecond), r.failed, r.unanswered)
-	x.print("%d admissions were not counted, %d counted that were none; %d tokens billed, %d counted; %d rows lost, %d doubled",
-		r.uncounted, r.unknown, r.billed, r.counted, r.lost, r.doubled)
+	x.figure(what, "%d admissions forgotten, %d of %d rows lost, %d doubled; strict clients not admitted for %v",
+		r.uncounted, r.lost, len(r.calls)-r.unanswered, r.doubled, r.gap.Round(10*time.Millisecond))
+	x.print("%d calls, %d without a limit failed, %d unanswered; %d tokens billed, %d counted, %d requests counted that were none", len(r.calls),
+		r.failed, r.unanswered, r.billed, r.counted, r.unknown)
 	return r
 }
 

@@ -12,8 +12,13 @@ type verdict struct {
 	t         testing.TB
 	db        redis.UniversalClient
 	clients   []*client
-	overshoot int64 // tokens that strict clients were billed beyond their quotas
-	partial   int64 // rows of answers that were cut, whose usage is an estimate
+	report    *report
+	pacer     *pacer
+	away      []span // in which Redis was away, or too slow for a replica
+	overshoot int64  // tokens that strict clients were billed beyond their quotas
+	spent     int64  // how many of them used theirs up, but for a twentieth
+	exact     int64  // rows whose usage is what was billed
+	partial   int64  // rows of answers that were cut, whose usage is an estimate
 	failures  int
 }
 
@@ -21,10 +26,12 @@ type verdict struct {
 const mostTold = 20
 
 // newVerdict reads the state where the options say.
-func newVerdict(t testing.TB, clients []*client, where redis.UniversalOptions) *verdict {
+func newVerdict(t testing.TB, to *report, clients []*client, where redis.UniversalOptions) *verdict {
 	db := redis.NewUniversalClient(&where)
 	t.Cleanup(func() { db.Close() })
-	return &verdict{t: t, db: db, clients: clients}
+	p := startPacer()
+	t.Cleanup(p.end)
+	return &verdict{t: t, db: db, clients: clients, report: to, pacer: p}
 }
 
 func (v *verdict) print(format string, args ...any) {

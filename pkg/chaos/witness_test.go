@@ -14,8 +14,9 @@ type witness struct {
 	stop chan struct{}
 	done sync.WaitGroup
 
-	mu    sync.Mutex // guards alone
-	alone []span     // in which some replica decided without Redis
+	mu      sync.Mutex // guards the rest
+	alone   []span     // in which some replica decided without Redis
+	unknown []span     // in which it may have: it was killed before it could be asked
 }
 
 // lookEvery is how often it looks.
@@ -44,16 +45,24 @@ func (w *witness) follow(r *replica) {
 		}
 		begin := time.Now()
 		n, err := r.undecided()
-		if err != nil {
-			continue // it is down, or so slow that the next look covers this time too
+		if err != nil { // it is down, or too slow: the next look covers this time too, unless it begins to count anew
+			continue
 		}
-		if n != last && n > 0 { // less: it was started again, and counts anew
-			w.mu.Lock()
-			w.alone = append(w.alone, span{before, time.Now()})
-			w.mu.Unlock()
+		now := time.Now()
+		switch {
+		case n > last:
+			w.add(&w.alone, span{before, now})
+		case n < last || r.killed(before, now):
+			w.add(&w.unknown, span{before, now})
 		}
 		last, before = n, begin
 	}
+}
+
+func (w *witness) add(to *[]span, s span) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*to = append(*to, s)
 }
 
 // undecided is how many limits the replica decided without Redis.
@@ -71,10 +80,10 @@ func (r *replica) undecided() (n float64, err error) {
 	return n, err
 }
 
-// calms are the stretches of a span in which no replica decided alone, and Redis was not away.
+// calms are the stretches of a span in which certainly no replica decided alone, and Redis was not away.
 func (w *witness) calms(all span, outages []span) (calms []span) {
 	w.mu.Lock()
-	away := append(slices.Clone(w.alone), outages...)
+	away := slices.Concat(w.alone, w.unknown, outages)
 	w.mu.Unlock()
 	slices.SortFunc(away, func(a, b span) int { return a.from.Compare(b.from) })
 	from := all.from
