@@ -19,7 +19,7 @@ demo: build ## the proxy in front of a mock upstream: a streamed answer without 
 	@deploy/demo.sh $(BIN)
 
 test: tools check unit manifests conformance ## everything that runs on a change
-	@$(MAKE) --no-print-directory chaos STORM=12s
+	@$(MAKE) --no-print-directory chaos STORM=15s RACE=1
 
 tools: ## install what the tests need beside Go and Node, where it is missing
 	@deploy/tools.sh
@@ -34,8 +34,9 @@ unit: ## Go tests, with the race detector and in random order
 manifests: ## compose and Kubernetes files, against the libraries that will read them
 	cd deploy/check && $(GO) test -shuffle=on -count=1 ./...
 
-chaos: tools ## a storm of STORM (default 3m): replicas killed, Redis frozen and killed, keys failing, 256 callers; SEED=n repeats it
-	$(GO) test -count=1 -v -timeout 15m -run 'TestChaos$$' ./pkg/chaos -chaos.for=$(or $(STORM),3m) $(if $(SEED),-chaos.seed=$(SEED))
+chaos: tools ## a storm of STORM (default 3m): replicas killed, Redis frozen, killed, failing over, keys failing; SEED=n repeats it
+	$(GO) test $(if $(RACE),-race) -count=1 -v -timeout 15m -run 'TestChaos$$' ./pkg/chaos -chaos.for=$(or $(STORM),3m) \
+		$(if $(RACE),-chaos.race) $(if $(SEED),-chaos.seed=$(SEED))
 
 ha: tools ## the shared state on a three-node Cluster and behind Sentinel, and what failovers, moved slots and a full Redis lose
 	$(GO) test -race -count=1 -v -run 'TestCluster|TestSentinel' ./pkg/state/redisstate

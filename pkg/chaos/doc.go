@@ -1,10 +1,12 @@
 // Package chaos is a storm: real processes of the proxy, a real Redis, a scripted upstream and many callers, while replicas are
 // killed, Redis is frozen, killed and started again, and keys fail. It holds tests only. `make chaos` runs it for three
-// minutes, `make test` for a few seconds; `go test ./...` leaves it out, because it wants the machine for itself:
+// minutes and has a Redis fail over afterwards, `make test` runs it for seconds; `go test ./...` leaves it out, because it wants
+// the machine for itself:
 //
 //	go test ./pkg/chaos -run TestChaos -v -chaos.for=3m -chaos.seed=1 -chaos.kills=false
 //
-// The seed decides which fault comes when, and what each caller asks; how the processes interleave is the machine's.
+// The seed decides which fault comes when, and what each caller asks; how the processes interleave is the machine's. How late the
+// machine was is known all along (pacer): what is checked to the millisecond allows for it, and a failure says it.
 //
 // Three books are kept of every request and held against one another when the storm is over: what its caller saw (call),
 // what the upstream did for it and billed (exchange), and what the proxy remembers of it (row). A caller names a request in
@@ -16,7 +18,7 @@
 // A row is written when a request has ended, so a request that has not ended when its replica is killed has none, and needs
 // none: its caller saw a cut answer or none at all. Precisely, by what the caller saw:
 //
-//   - It ended, whole, cut by the upstream or left by the caller, and its replica was not killed until 50 ms later (edge): it
+//   - It ended, whole, cut by the upstream or left by the caller, and its replica was not killed within 50 ms of that (edge): it
 //     must have exactly one row.
 //   - Its replica was killed within those 50 ms: the end that the caller saw is sent before the row is written, so it may have
 //     one. These are counted as "at the edge".
@@ -24,9 +26,11 @@
 //     written. These are counted as "unfinished".
 //   - It was never accepted, since its replica was not running: it has none.
 //
-// A replica that keeps a journal in its DATA_DIR must lose none of the first kind. One without may lose what it had not told
-// Redis yet when it was killed; such rows are counted as "lost by kills". A row that is missing although its replica was not
-// killed afterwards, and one that is there twice, are failures in any case.
+// A replica that keeps a journal in its DATA_DIR loses none of the first kind. One without may lose, when it is killed, what it had
+// not told Redis yet: what ended in the last 100 ms, which is how often it tells, and the two edges around; and, if Redis was away
+// then or in the two seconds before, what ended since Redis went away. Such rows are counted as "lost by kills", and how old they
+// were. killsLoseNothing turns that off. A row that is missing although its replica was not killed afterwards, and one that is there
+// twice, are failures in any case.
 //
 // # What is held against the bill
 //
