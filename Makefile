@@ -19,7 +19,7 @@ demo: build ## the proxy in front of a mock upstream: a streamed answer without 
 	@deploy/demo.sh $(BIN)
 
 test: tools check unit manifests conformance ## everything that runs on a change
-	@$(MAKE) --no-print-directory chaos STORM=15s RACE=1
+	@$(MAKE) --no-print-directory chaos STORM=12s RACE=1
 
 tools: ## install what the tests need beside Go and Node, where it is missing
 	@deploy/tools.sh

@@ -182,8 +182,8 @@ func (v *verdict) checkHot(tr *traffic, server *redistest.Server) {
 		all := trips(func() { n = float64(v.calls(tr, id, span)) })
 		v.figure("round trips to Redis, client "+id, "%.3f a request at %.0f a second, of which %.3f are for it: idle replicas make %.0f a second",
 			all/n, n/span.Seconds(), (all-idle)/n, idle)
-		// A client is lent from 50 requests a second at a replica on.
-		v.check(id != "hot" || (all-idle)/n < .1 || n < 100*replicas, "a request of a hot client makes %.3f round trips", (all-idle)/n)
+		// What is lent is lent for a second, so that few requests share what it costs on a machine that is too slow.
+		v.check(id != "hot" || (all-idle)/n < .1 || n < 400*replicas, "a request of a hot client makes %.3f round trips", (all-idle)/n)
 	}
 }
 

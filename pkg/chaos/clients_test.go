@@ -51,7 +51,7 @@ func crowd(span time.Duration) []*client {
 		return tokens(int64(perSecond*span.Seconds()), "total")
 	}
 	all := []*client{
-		{ID: "total-1", Mode: strict, Quota: total(400), callers: 16},
+		{ID: "total-1", Mode: strict, Quota: total(150), callers: 16},
 		{ID: "total-2", Mode: strict, Quota: total(1000), callers: 16},
 		{ID: "total-3", Mode: strict, Quota: total(2500), callers: 16},
 		{ID: "total-4", Mode: strict, Quota: total(5000), callers: 16},

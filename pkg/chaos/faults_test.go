@@ -30,8 +30,8 @@ func (f fault) String() string {
 	}
 }
 
-// schedule draws what goes wrong in a storm: a replica is killed every 3 s, Redis is frozen or killed every 7.5 s in turn, and
-// most of the time a key fails, or answers break. What is left out by a flag changes nothing of the rest.
+// schedule draws what goes wrong in a storm: a replica is killed every 3 s, Redis is frozen or killed every 7.5 s in turn, in
+// a short one more often, and most of the time a key fails, or answers break. What is left out by a flag changes nothing of the rest.
 func schedule(seed uint64, long time.Duration, replicas int) (all []fault) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	between := func(low, high time.Duration) time.Duration {
@@ -48,7 +48,7 @@ func schedule(seed uint64, long time.Duration, replicas int) (all []fault) {
 			all = append(all, f)
 		}
 	})
-	every(7500*time.Millisecond, func(at time.Duration, n int) {
+	every(min(7500*time.Millisecond, long*2/5), func(at time.Duration, n int) {
 		kind := [...]string{"freeze", "restart"}[n%2]
 		f := fault{at: at, kind: kind, last: between(300*time.Millisecond, 1500*time.Millisecond)}
 		if *outages {

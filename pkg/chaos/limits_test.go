@@ -121,8 +121,21 @@ func (v *verdict) checkLimits(s *storm, calls []*call, calms []span) {
 				overRate(c, all, c.Burst, c.RPM, one))
 		}
 	}
-	v.figure("strict overshoot", "%d tokens; %d clients used up a quota in total", v.overshoot, v.spent)
+	spent := usedUp(calls)
+	v.figure("strict overshoot", "%d tokens; %d clients used up a quota", v.overshoot, spent)
+	v.check(spent > 0, "nobody used up a quota")
 	v.figure("rates, slots", "checked in %.1f s, %d stretches in which no replica decided without Redis", calm.Seconds(), len(calms))
+}
+
+// usedUp is how many clients were told that their quota is.
+func usedUp(calls []*call) int {
+	told := map[string]bool{}
+	for _, c := range calls {
+		if c.code == "insufficient_quota" {
+			told[c.client] = true
+		}
+	}
+	return len(told)
 }
 
 func one(admitted) float64 { return 1 }
@@ -136,7 +149,6 @@ func (v *verdict) checkQuotas(c *client, all []admitted) {
 	if limit := c.quota("total"); limit > 0 {
 		used := v.redisUsed(c.ID, "tokens/total")
 		v.print("%-9s %6d begun, %8d billed, %8d counted of %d in total", c.ID, len(all), billed, used, limit)
-		v.spent += min(used/(limit-limit/20), 1)
 		v.check(billed <= used, "%s was billed %d and Redis counted %d", c.ID, billed, used)
 		v.check(used <= limit, "Redis counted %d of %s's quota of %d", used, c.ID, limit)
 		v.overshoot += max(billed-limit, 0)
