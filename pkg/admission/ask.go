@@ -47,7 +47,8 @@ var shapes = map[string]shape{
 }
 
 func (a Ask) shape() shape {
-	if a.Op.Method == http.MethodGet || a.Op.Method == http.MethodHead || a.Op.Method == http.MethodDelete {
+	if a.Op.Method == http.MethodGet || a.Op.Method == http.MethodHead || a.Op.Method == http.MethodDelete ||
+		a.Op.Tokens == openai.TokensNone {
 		return free
 	}
 	return shapes[a.Op.Path]
