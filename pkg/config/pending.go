@@ -5,7 +5,6 @@ package config
 var (
 	pendingKeyFields    = []string{"rpm", "tpm", "concurrency"}
 	pendingQuotaFields  = []string{"tokens", "usd"}
-	pendingClientFields = []string{"group"}
 	// Money needs prices. Admission counts it already; see admission.Options.Price.
 	pendingClientQuotaFields = []string{"usd"}
 )
