@@ -39,6 +39,7 @@ var families = []struct {
 	{Assistants, "asst_", false}, {Threads, "thread_", false}, {"eval", "eval_", false}, {Containers, "cntr_", false},
 	{Videos, "video_", false}, {Characters, "char_", false}, {Skills, "skill_", false}, {Consents, "cons_", false},
 	{Voices, "voice_", false}, {Audio, "audio_", true}, {Prompts, "pmpt_", false}, {Tunnels, "tunnel_", false},
+	{Items, "", true}, // of an answer; their ids begin in many ways
 }
 
 // Families are all there are.
@@ -73,7 +74,7 @@ func (f Family) Passes() bool {
 // FamilyOf is the family whose ids begin as this one does; empty when none do.
 func FamilyOf(id string) Family {
 	for _, f := range families {
-		if strings.HasPrefix(id, f.prefix) {
+		if f.prefix != "" && strings.HasPrefix(id, f.prefix) {
 			return f.name
 		}
 	}

@@ -171,7 +171,7 @@ func (r *Relay) supported(call *proxy.Call) error {
 	param := ""
 	switch o := call.Op.Objects; {
 	case len(call.Head.References) > 0:
-		param = call.Head.References[0]
+		param = call.Head.References[0].Param
 	case o != nil && call.Op.Tokens != openai.TokensAnswered:
 	default:
 		return nil

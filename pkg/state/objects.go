@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
 )
 
@@ -25,24 +24,7 @@ type Objects interface {
 	ForgetObjects(ctx context.Context, owner string, ids []proxy.ObjectID) error
 
 	// ListObjects lists what the owner has of a family. ErrNoObject: q.From is not there.
-	ListObjects(ctx context.Context, owner string, q ObjectQuery) (ObjectPage, error)
-}
-
-// ObjectQuery says which objects of a family are wanted. They are sorted by when they were made, and those of one second by
-// their ids.
-type ObjectQuery struct {
-	Family    openai.Family
-	Ascending bool
-	// From is the object behind which the page begins, which may have been forgotten less than GoneMemory ago: who deletes
-	// what a page has can still ask for the next. Empty: at the beginning.
-	From  string
-	Limit int
-}
-
-// ObjectPage is an answer to an ObjectQuery.
-type ObjectPage struct {
-	Objects []proxy.Object
-	More    bool // there are others behind them
+	ListObjects(ctx context.Context, owner string, q proxy.ObjectQuery) (proxy.ObjectPage, error)
 }
 
 const (

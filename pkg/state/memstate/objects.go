@@ -170,7 +170,7 @@ func (s *Store) ForgetObjects(_ context.Context, owner string, ids []proxy.Objec
 }
 
 // ListObjects fails only with ErrNoObject.
-func (s *Store) ListObjects(_ context.Context, owner string, q state.ObjectQuery) (page state.ObjectPage, err error) {
+func (s *Store) ListObjects(_ context.Context, owner string, q proxy.ObjectQuery) (page proxy.ObjectPage, err error) {
 	o := &s.objects
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -195,7 +195,7 @@ func (s *Store) ListObjects(_ context.Context, owner string, q state.ObjectQuery
 }
 
 // from is the place at which a page begins.
-func (s *shelf) from(q state.ObjectQuery, now time.Time) (int, error) {
+func (s *shelf) from(q proxy.ObjectQuery, now time.Time) (int, error) {
 	if q.From == "" {
 		if q.Ascending {
 			return 0, nil

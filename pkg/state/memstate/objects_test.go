@@ -35,7 +35,7 @@ func TestObjectsInTheFile(t *testing.T) {
 
 	s = opened(t, dir)
 	for owner, want := range map[string]string{"c/one": "wxz", "g/one": "z", "c/two": ""} {
-		page, err := s.ListObjects(t.Context(), owner, state.ObjectQuery{Family: "file", Limit: 9})
+		page, err := s.ListObjects(t.Context(), owner, proxy.ObjectQuery{Family: "file", Limit: 9})
 		got := ""
 		for _, o := range page.Objects {
 			got += o.ID
@@ -56,7 +56,7 @@ func TestGoneIsForgottenInTheEnd(t *testing.T) {
 	s.KeepObjects(t.Context(), "c/one", []proxy.Object{{ObjectID: id, Account: "a", Created: now}})
 	s.ForgetObjects(t.Context(), "c/one", []proxy.ObjectID{id})
 	now = now.Add(state.GoneMemory + time.Second)
-	if _, err := s.ListObjects(t.Context(), "c/one", state.ObjectQuery{Family: "file", From: id.ID, Limit: 1}); err != state.ErrNoObject {
+	if _, err := s.ListObjects(t.Context(), "c/one", proxy.ObjectQuery{Family: "file", From: id.ID, Limit: 1}); err != state.ErrNoObject {
 		t.Errorf("%v", err)
 	}
 }

@@ -122,7 +122,7 @@ func (s *Store) FindObjects(ctx context.Context, owner string, ids []proxy.Objec
 }
 
 // ListObjects runs listobjects.lua. A page may be long, and an upstream is asked after it, so it is not hurried.
-func (s *Store) ListObjects(ctx context.Context, owner string, q state.ObjectQuery) (state.ObjectPage, error) {
+func (s *Store) ListObjects(ctx context.Context, owner string, q proxy.ObjectQuery) (proxy.ObjectPage, error) {
 	ctx, cancel := within(ctx, slowTimeout)
 	defer cancel()
 	ascending := 0
@@ -131,12 +131,12 @@ func (s *Store) ListObjects(ctx context.Context, owner string, q state.ObjectQue
 	}
 	rows, err := s.objects.list.Run(ctx, s.slow, s.objectKeys(owner, q.Family), q.From, ascending, q.Limit+1).StringSlice()
 	if errors.Is(err, redis.Nil) {
-		return state.ObjectPage{}, state.ErrNoObject
+		return proxy.ObjectPage{}, state.ErrNoObject
 	}
 	if err != nil {
-		return state.ObjectPage{}, unavailable(err)
+		return proxy.ObjectPage{}, unavailable(err)
 	}
-	page := state.ObjectPage{More: len(rows)/2 > q.Limit}
+	page := proxy.ObjectPage{More: len(rows)/2 > q.Limit}
 	for i := 0; i+1 < min(len(rows), 2*q.Limit); i += 2 {
 		if o, ok := parseObject(q.Family, rows[i], rows[i+1]); ok {
 			page.Objects = append(page.Objects, o)

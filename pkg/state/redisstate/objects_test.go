@@ -44,7 +44,7 @@ func TestObjectsWithoutRedis(t *testing.T) {
 	server.Freeze()
 	defer server.Thaw()
 	_, err1 := s.FindObjects(t.Context(), "c/one", []proxy.ObjectID{id})
-	_, err2 := s.ListObjects(t.Context(), "c/one", state.ObjectQuery{Family: "file", Limit: 1})
+	_, err2 := s.ListObjects(t.Context(), "c/one", proxy.ObjectQuery{Family: "file", Limit: 1})
 	err3 := s.KeepObjects(t.Context(), "c/one", []proxy.Object{{ObjectID: id}})
 	err4 := s.ForgetObjects(t.Context(), "c/one", []proxy.ObjectID{id})
 	for i, err := range []error{err1, err2, err3, err4} {

@@ -58,7 +58,7 @@ func forget(t testing.TB, s state.Store, owner string, ids ...proxy.ObjectID) {
 	}
 }
 
-func listed(t testing.TB, s state.Store, owner string, q state.ObjectQuery) (ids []string, more bool) {
+func listed(t testing.TB, s state.Store, owner string, q proxy.ObjectQuery) (ids []string, more bool) {
 	t.Helper()
 	page, err := s.ListObjects(t.Context(), owner, q)
 	if err != nil {
@@ -91,7 +91,7 @@ func objects(t *testing.T, s state.Store) {
 	if got := found(t, s, owner, file.ObjectID); !reflect.DeepEqual(got, []proxy.Object{file}) {
 		t.Errorf("told anew: %+v", got)
 	}
-	if ids, more := listed(t, s, owner, state.ObjectQuery{Family: "file", Limit: 9}); !slices.Equal(ids, []string{"file-1", "file-0"}) || more {
+	if ids, more := listed(t, s, owner, proxy.ObjectQuery{Family: "file", Limit: 9}); !slices.Equal(ids, []string{"file-1", "file-0"}) || more {
 		t.Errorf("listed: %q, %v", ids, more)
 	}
 	forget(t, s, owner, file.ObjectID, vector.ObjectID, proxy.ObjectID{Family: "file", ID: "file-2"})
@@ -114,10 +114,10 @@ func objectsOfOthers(t *testing.T, s state.Store) {
 		t.Errorf("another owner finds %+v", got)
 	}
 	forget(t, s, two, file.ObjectID)
-	if ids, more := listed(t, s, two, state.ObjectQuery{Family: "file", Limit: 5}); len(ids) != 0 || more {
+	if ids, more := listed(t, s, two, proxy.ObjectQuery{Family: "file", Limit: 5}); len(ids) != 0 || more {
 		t.Errorf("another owner lists %q, %v", ids, more)
 	}
-	if _, err := s.ListObjects(t.Context(), two, state.ObjectQuery{Family: "file", From: file.ID, Limit: 5}); !errors.Is(err, state.ErrNoObject) {
+	if _, err := s.ListObjects(t.Context(), two, proxy.ObjectQuery{Family: "file", From: file.ID, Limit: 5}); !errors.Is(err, state.ErrNoObject) {
 		t.Errorf("another owner goes on at it: %v", err)
 	}
 	if got := found(t, s, one, file.ObjectID); len(got) != 1 {
@@ -137,7 +137,7 @@ func manyObjects(t *testing.T, s state.Store) {
 	if got := found(t, s, owner, ids...); !reflect.DeepEqual(got, all) {
 		t.Errorf("%d found", len(got))
 	}
-	got, more := listed(t, s, owner, state.ObjectQuery{Family: "file", Ascending: true, Limit: n - 1})
+	got, more := listed(t, s, owner, proxy.ObjectQuery{Family: "file", Ascending: true, Limit: n - 1})
 	if len(got) != n-1 || !more || !slices.IsSorted(got) {
 		t.Errorf("%d listed, %v", len(got), more)
 	}
@@ -166,7 +166,7 @@ func listsGoOn(t *testing.T, s state.Store) {
 	} {
 		check := func(when string) {
 			t.Helper()
-			ids, more := listed(t, s, owner, state.ObjectQuery{Family: "file", From: c.from, Ascending: c.ascending, Limit: c.limit})
+			ids, more := listed(t, s, owner, proxy.ObjectQuery{Family: "file", From: c.from, Ascending: c.ascending, Limit: c.limit})
 			got := ""
 			for _, id := range ids {
 				got += id
@@ -183,7 +183,7 @@ func listsGoOn(t *testing.T, s state.Store) {
 			keep(t, s, owner, all[at])
 		}
 	}
-	if _, err := s.ListObjects(t.Context(), owner, state.ObjectQuery{Family: "file", From: "zz", Limit: 5}); !errors.Is(err, state.ErrNoObject) {
+	if _, err := s.ListObjects(t.Context(), owner, proxy.ObjectQuery{Family: "file", From: "zz", Limit: 5}); !errors.Is(err, state.ErrNoObject) {
 		t.Errorf("what was never there: %v", err)
 	}
 }
@@ -223,7 +223,7 @@ func checkPages(t *testing.T, s state.Store, owner string, model map[string]prox
 		return -order
 	})
 	var got []string
-	q := state.ObjectQuery{Family: "file", Ascending: ascending, Limit: limit}
+	q := proxy.ObjectQuery{Family: "file", Ascending: ascending, Limit: limit}
 	for {
 		ids, more := listed(t, s, owner, q)
 		if got = append(got, ids...); !more {
@@ -246,7 +246,7 @@ func BoundedObjects(t *testing.T, s state.Store, most int) {
 		keep(t, s, owner, made("file", fmt.Sprintf("file-%03d", i), "a", int64(i)), made("response", fmt.Sprintf("resp_%03d", i), "a", int64(i)))
 	}
 	for family, oldest := range map[openai.Family]string{"file": "file-005", "response": "resp_005"} {
-		if ids, _ := listed(t, s, owner, state.ObjectQuery{Family: family, Ascending: true, Limit: 2 * most}); len(ids) != most || ids[0] != oldest {
+		if ids, _ := listed(t, s, owner, proxy.ObjectQuery{Family: family, Ascending: true, Limit: 2 * most}); len(ids) != most || ids[0] != oldest {
 			t.Errorf("%d of %s are left, from %q", len(ids), family, ids[:1])
 		}
 	}
@@ -258,7 +258,7 @@ func BoundedObjects(t *testing.T, s state.Store, most int) {
 	}
 	old.Family = "file"
 	keep(t, s, owner, made("file", "file-x", "a", 1), old)
-	if _, err := s.ListObjects(context.Background(), owner, state.ObjectQuery{Family: "file", Limit: 1}); err != nil {
+	if _, err := s.ListObjects(context.Background(), owner, proxy.ObjectQuery{Family: "file", Limit: 1}); err != nil {
 		t.Error(err)
 	}
 }

@@ -471,7 +471,7 @@ func cancelled(t *testing.T, s state.Store) {
 		s.Claim(ctx, state.Subject{Scope: proxy.ByKey, ID: fresh("key")}, time.Minute)
 		askHistory(ctx, s)
 		s.KeepObjects(ctx, fresh("c/"), []proxy.Object{made("file", "file-1", "a", 1)})
-		s.ListObjects(ctx, fresh("c/"), state.ObjectQuery{Family: "file", Limit: 1})
+		s.ListObjects(ctx, fresh("c/"), proxy.ObjectQuery{Family: "file", Limit: 1})
 	}()
 	select {
 	case <-done:

@@ -178,9 +178,9 @@ func (s *Switchable) ForgetObjects(ctx context.Context, owner string, ids []prox
 }
 
 // ListObjects is state.Store's.
-func (s *Switchable) ListObjects(ctx context.Context, owner string, q state.ObjectQuery) (state.ObjectPage, error) {
+func (s *Switchable) ListObjects(ctx context.Context, owner string, q proxy.ObjectQuery) (proxy.ObjectPage, error) {
 	if err := s.check(); err != nil {
-		return state.ObjectPage{}, err
+		return proxy.ObjectPage{}, err
 	}
 	return s.Store.ListObjects(ctx, owner, q)
 }
