@@ -91,7 +91,7 @@ type tokenAnswer struct {
 
 // clientFilter says which clients are wanted; what is empty lets all through.
 type clientFilter struct {
-	sources                   []string
+	sources                          []string
 	enabled, model, pool, group, has string
 }
 

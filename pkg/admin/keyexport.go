@@ -35,6 +35,7 @@ func (a *API) exportKeys(c *gin.Context) error {
 	a.Catalog.Note(c.Request.Context(), a.actor(c), "key.export", "", fmt.Sprintf("%d keys, without their secrets", len(rows)))
 	c.Header("Content-Disposition", `attachment; filename="keys.json"`)
 	out := begin(c)
+	out.lines = true
 	out.list(len(rows), func(i int) any { return fileOf(&rows[i], endpoint) })
 	out.end()
 	return nil
