@@ -162,7 +162,7 @@ func (a *API) routes() []route {
 		{"DELETE", "/clients/:id", a.deleteClient},
 		{"POST", "/clients/:id/rotate", a.rotateClient},
 
-		{"GET", "/stats", a.stats},
+		{"GET", "/stats", a.getStats},
 		{"GET", "/usage", a.usage},
 		{"GET", "/requests", a.listRequests},
 		{"GET", "/requests/:id", a.getRequest},

@@ -88,7 +88,7 @@ func (a *API) deleteKeys(c *gin.Context) error {
 	for i, k := range keys {
 		ids[i] = k.ID
 	}
-	if err := a.Catalog.DeleteKeys(c.Request.Context(), a.actor(c), ids, 0); err != nil {
+	if err := a.Catalog.DeleteKeys(c.Request.Context(), a.actor(c), ids, state.Anything); err != nil {
 		return err
 	}
 	return answer(c, http.StatusOK, map[string]int{"deleted": len(ids)})

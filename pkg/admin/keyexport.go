@@ -1,10 +1,7 @@
 package admin
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -27,11 +24,7 @@ type keyFile struct {
 	Pool         string        `json:"pool,omitempty"`
 }
 
-// exportEvery is after how many keys of an export the reader gets more time.
-const exportEvery = 1000
-
-// exportKeys streams all keys that are wanted. It may be long, so nothing of it waits for the rest; an export that fails
-// midway is cut, not ended.
+// exportKeys streams all keys that are wanted.
 func (a *API) exportKeys(c *gin.Context) error {
 	q := queryOf(c)
 	wanted := readKeyFilter(q)
@@ -40,32 +33,11 @@ func (a *API) exportKeys(c *gin.Context) error {
 	}
 	rows, endpoint := a.rows(wanted), a.Catalog.Current().Base.BaseURL
 	a.Catalog.Note(c.Request.Context(), a.actor(c), "key.export", "", fmt.Sprintf("%d keys, without their secrets", len(rows)))
-	c.Header("Content-Type", jsonType)
 	c.Header("Content-Disposition", `attachment; filename="keys.json"`)
-	c.Status(http.StatusOK)
-	rc := http.NewResponseController(c.Writer)
-	defer func() { _ = rc.SetWriteDeadline(time.Time{}) }()
-	out := bufio.NewWriterSize(c.Writer, 64<<10)
-	to := json.NewEncoder(out)
-	to.SetEscapeHTML(false)
-	separator := "["
-	for i := range rows {
-		if i%exportEvery == 0 {
-			_ = rc.SetWriteDeadline(time.Now().Add(writeWithin))
-		}
-		_, _ = out.WriteString(separator)
-		if err := to.Encode(fileOf(&rows[i], endpoint)); err != nil {
-			panic(http.ErrAbortHandler) // the reader is gone
-		}
-		separator = ","
-	}
-	if len(rows) == 0 {
-		_, _ = out.WriteString("[")
-	}
-	_, _ = out.WriteString("]")
-	if err := out.Flush(); err != nil {
-		panic(http.ErrAbortHandler)
-	}
+	out := begin(c)
+	out.lines = true
+	out.list(len(rows), func(i int) any { return fileOf(&rows[i], endpoint) })
+	out.end()
 	return nil
 }
 

@@ -9,12 +9,13 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/state"
 )
 
 // tag is the revision of an item as an entity tag.
 func tag(c *gin.Context, revision int64) { c.Header("ETag", `"`+strconv.FormatInt(revision, 10)+`"`) }
 
-// expected is the revision that If-Match names; 0: any. held looks up the one that is in force here, and says if there is
+// expected is the revision that If-Match names; state.Anything: none. held looks up the one that is in force here, and says if there is
 // no such item. A replica that has not heard of the revision that the operator has read catches up first: it would
 // otherwise put a change on top of what it does not know.
 func (a *API) expected(c *gin.Context, held func() (int64, error)) (int64, error) {
@@ -24,7 +25,7 @@ func (a *API) expected(c *gin.Context, held func() (int64, error)) (int64, error
 	}
 	given := strings.TrimSpace(strings.Join(c.Request.Header.Values("If-Match"), ","))
 	if given == "" || given == "*" {
-		return 0, nil
+		return state.Anything, nil
 	}
 	text, quoted := strings.CutPrefix(given, `"`)
 	text, closed := strings.CutSuffix(text, `"`)

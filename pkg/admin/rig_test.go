@@ -203,6 +203,14 @@ func (a reply) ids() (all []string) {
 // raw makes a request without a look at the contract. headers are names and values in turn.
 func (r *rig) raw(method, path, body string, headers ...string) (reply, *http.Request) {
 	r.t.Helper()
+	a, req := r.unread(method, path, body, headers...)
+	_ = json.Unmarshal([]byte(a.body), &a.doc)
+	return a, req
+}
+
+// unread is raw without the reading of the answer's JSON, which takes longer than to write it.
+func (r *rig) unread(method, path, body string, headers ...string) (reply, *http.Request) {
+	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, r.url+path, strings.NewReader(body))
@@ -225,9 +233,7 @@ func (r *rig) raw(method, path, body string, headers ...string) (reply, *http.Re
 	if err != nil {
 		r.t.Fatalf("%s %s: %v", method, path, err)
 	}
-	a := reply{status: resp.StatusCode, header: resp.Header, body: string(text)}
-	_ = json.Unmarshal(text, &a.doc)
-	return a, req
+	return reply{status: resp.StatusCode, header: resp.Header, body: string(text)}, req
 }
 
 // do makes a request and holds it, and what is answered, against the contract.

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"cmp"
-	"net/http"
 	"slices"
 	"time"
 
@@ -12,13 +11,11 @@ import (
 	"openai-api-proxy/pkg/state"
 )
 
-// statsAnswer is the body of GET /api/stats.
-type statsAnswer struct {
-	Since   time.Time    `json:"since"`
-	Totals  summary      `json:"totals"`
-	Keys    []keyStats   `json:"keys"`
-	Clients []namedStats `json:"clients"`
-	Models  []namedStats `json:"models"`
+// stats is the body of GET /api/stats before it is written.
+type stats struct {
+	totals          summary
+	clients, models []namedStats
+	byKey           map[string]*state.Counts
 }
 
 type summary struct {
@@ -68,7 +65,7 @@ type keyStats struct {
 // mostTop bounds how many of a kind can be asked for.
 const mostTop = 10_000
 
-func (a *API) stats(c *gin.Context) error {
+func (a *API) getStats(c *gin.Context) error {
 	q := queryOf(c)
 	top := int(q.number("top", 0, 1, mostTop))
 	if err := q.end(); err != nil {
@@ -78,28 +75,52 @@ func (a *API) stats(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	body := statsAnswer{Since: totals.Since, Clients: []namedStats{}, Models: []namedStats{}, Totals: summarize(&state.Counts{})}
-	byKey := make(map[string]*state.Counts, len(totals.Usage))
+	sums := sorted(&totals)
+	keys := most(a.Keys.States(), top, func(s balancer.KeyState) int64 { return sums.of(s.Key.ID).Requests })
+	out := begin(c)
+	out.text(`{"since":`)
+	out.value(totals.Since)
+	out.text(`,"totals":`)
+	out.value(sums.totals)
+	out.text(`,"keys":`) // those that are configured no more are left out
+	out.list(len(keys), func(i int) any { return keyed(&keys[i], sums.of(keys[i].Key.ID)) })
+	out.text(`,"clients":`)
+	out.value(most(sums.clients, top, namedStats.requests))
+	out.text(`,"models":`)
+	out.value(most(sums.models, top, namedStats.requests))
+	out.text("}")
+	out.end()
+	return nil
+}
+
+// sorted puts the totals where they are told. Those of clients and models are in the order of their names.
+func sorted(totals *state.Totals) stats {
+	s := stats{totals: summarize(&state.Counts{}), clients: []namedStats{}, models: []namedStats{},
+		byKey: make(map[string]*state.Counts, len(totals.Usage))}
 	for i := range totals.Usage {
 		switch u := &totals.Usage[i]; u.Kind {
 		case state.OfAll:
-			body.Totals = summarize(&u.Counts)
+			s.totals = summarize(&u.Counts)
 		case state.OfClient:
-			body.Clients = append(body.Clients, namedStats{u.ID, summarize(&u.Counts)})
+			s.clients = append(s.clients, namedStats{u.ID, summarize(&u.Counts)})
 		case state.OfModel:
-			body.Models = append(body.Models, namedStats{u.ID, summarize(&u.Counts)})
+			s.models = append(s.models, namedStats{u.ID, summarize(&u.Counts)})
 		case state.OfKey:
-			byKey[u.ID] = &u.Counts
+			s.byKey[u.ID] = &u.Counts
 		}
 	}
-	body.Clients, body.Models = most(body.Clients, top, namedStats.requests), most(body.Models, top, namedStats.requests)
-	body.Keys = keyed(most(a.Keys.States(), top, func(s balancer.KeyState) int64 {
-		if n := byKey[s.Key.ID]; n != nil {
-			return n.Requests
-		}
-		return 0
-	}), byKey)
-	return answer(c, http.StatusOK, body)
+	for _, named := range [2][]namedStats{s.clients, s.models} {
+		slices.SortFunc(named, func(a, b namedStats) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	return s
+}
+
+// of is what a key used.
+func (s *stats) of(id string) *state.Counts {
+	if n := s.byKey[id]; n != nil {
+		return n
+	}
+	return new(state.Counts)
 }
 
 func (s namedStats) requests() int64 { return s.Requests }
@@ -125,20 +146,10 @@ func most[T any](all []T, top int, of func(T) int64) []T {
 	return first
 }
 
-// keyed joins what the keys used with how they are. Keys that are configured no more are left out.
-func keyed(states []balancer.KeyState, counts map[string]*state.Counts) []keyStats {
-	keys := make([]keyStats, 0, len(states))
-	for i := range states {
-		s := &states[i]
-		n := counts[s.Key.ID]
-		if n == nil {
-			n = new(state.Counts)
-		}
-		k := keyStats{ID: s.Key.ID, State: s.State, Until: instant(s.Until), InFlight: s.InFlight, summary: summarize(n)}
-		k.Quota = balanceOf(s)
-		keys = append(keys, k)
-	}
-	return keys
+// keyed joins what a key used with how it is.
+func keyed(s *balancer.KeyState, n *state.Counts) *keyStats {
+	return &keyStats{ID: s.Key.ID, State: s.State, Until: instant(s.Until), InFlight: s.InFlight,
+		summary: summarize(n).within(balanceOf(s))}
 }
 
 func instant(t time.Time) *time.Time {
@@ -152,6 +163,12 @@ func summarize(n *state.Counts) summary {
 	return summary{Requests: n.Requests, Successes: n.Successes, Failures: n.Failures, SuccessRate: rate(n),
 		LatencyMs: latency{P50: ms(n.Percentile(.5)), P95: ms(n.Percentile(.95)), P99: ms(n.Percentile(.99))},
 		Tokens:    tokens{n.Input, n.Cached, n.Output, n.Reasoning}}
+}
+
+// within is the summary with what is left of a quota.
+func (s summary) within(q *quota) summary {
+	s.Quota = q
+	return s
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

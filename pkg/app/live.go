@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +49,7 @@ func (l *live) use(s *catalog.Snapshot) {
 		Policy: balancer.Policy{FailureThreshold: set.Failover.FailureThreshold, OpenTimeout: set.Failover.OpenTimeout,
 			MaxRest: set.Failover.MaxRest}})
 	plan := relay.Plan{Keys: keys, HeaderTimeout: set.Failover.HeaderTimeout, InjectUsage: set.StreamUsage == config.InjectUsage,
-		Shared: shared(s), Policy: relay.Policy{MaxRetries: set.Failover.MaxRetries, RetryDelay: set.Failover.RetryDelay,
+		Shared: sharing(s), Policy: relay.Policy{MaxRetries: set.Failover.MaxRetries, RetryDelay: set.Failover.RetryDelay,
 			Deadline: set.Failover.Deadline}}
 	view := edge.View{Auth: l.gate.With(credentials(s)), Relay: l.spine.Under(plan), Operations: operations,
 		Replay: set.Limits.ReplayBytes, HasKeys: len(s.Keys) > 0}
@@ -116,12 +115,4 @@ func secrets(s *catalog.Snapshot) []proxy.Secret {
 		}
 	}
 	return all
-}
-
-// shared reports whether an object stored upstream might be somebody else's.
-func shared(s *catalog.Snapshot) bool {
-	if len(s.Clients) > 1 {
-		return true
-	}
-	return slices.ContainsFunc(s.Keys, func(k catalog.Key) bool { return k.Account != s.Keys[0].Account })
 }

@@ -295,3 +295,36 @@ func TestEventsOfAFleet(t *testing.T) {
 		}
 	}
 }
+
+// A pool beside, as a checkup makes one, takes nothing from those who point at objects of their own.
+func TestPoolBesideTakesNothing(t *testing.T) {
+	_, url := upstream(t)
+	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEY": keyNumber(1), "CLIENT_TOKENS": `[{"id":"a","token":"` + clientToken + `"}]`})
+	refused := func(token string) bool {
+		t.Helper()
+		a := r.post(t, "/v1/responses", token, `{"model":"gpt-4o-mini","input":"x","previous_response_id":"resp_1"}`)
+		return a.code() == "not_supported_yet"
+	}
+	if refused(clientToken) {
+		t.Fatal("one account and one client")
+	}
+	for i, path := range []string{"/api/keys", "/api/keys", "/api/clients", "/api/clients"} {
+		body := fmt.Sprintf(`{"id":"beside-%d","pool":"beside"}`, i)
+		if path == "/api/keys" {
+			body = fmt.Sprintf(`{"id":"beside-%d","key":"sk-test-beside-%d-00000000","pool":"beside"}`, i, i)
+		}
+		var made struct{ Token string }
+		if a := r.manage(t, "POST", path, body, &made); a.status != 201 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		if refused(clientToken) {
+			t.Errorf("refused with another pool beside, after %s", body)
+		}
+		if i == 3 && !refused(made.Token) {
+			t.Error("a pool of two accounts and two clients shares no objects")
+		}
+	}
+	if a := r.manage(t, "POST", "/api/clients", `{"id":"b"}`, nil); a.status != 201 || !refused(clientToken) {
+		t.Errorf("passed with another client of the same pool: %d", a.status)
+	}
+}

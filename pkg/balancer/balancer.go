@@ -90,7 +90,8 @@ func New(o Options) *Balancer {
 	b.known.knowledge = nothing()
 	b.ctx, b.end = context.WithCancel(context.Background())
 	b.rules.Store(new(Policy))
-	b.view.Store(newView(b, Pool{}, nil))
+	empty, _, _ := newView(b, Pool{}, nil)
+	b.view.Store(empty)
 	b.outbox = newOutbox(o.Store, o.Log, b.metrics)
 	b.tasks.Go(func() { b.outbox.run(b.ctx) })
 	if o.Confirm != nil {

@@ -33,9 +33,9 @@ type key struct {
 func (b *Balancer) Configure(p Pool) *View {
 	b.known.mu.Lock()
 	before := b.view.Load()
-	v := newView(b, p, before)
+	v, came, gone := newView(b, p, before)
 	b.rules.Store(&v.Policy)
-	fresh := b.known.adoptLocked(v)
+	fresh := b.known.adoptChangedLocked(v, came, gone)
 	b.view.Store(v)
 	b.known.mu.Unlock()
 	for _, s := range fresh.rekeyed {
@@ -50,18 +50,33 @@ func (b *Balancer) Configure(p Pool) *View {
 	return v
 }
 
-// newView makes a view whose keys know nothing yet, but for those that are as they were.
-func newView(b *Balancer, p Pool, before *View) *View {
-	v := &View{Pool: p, b: b, strategy: strategy(p.Strategy), keys: make([]*key, 0, len(p.Keys))}
-	for _, k := range p.Keys {
-		v.keys = append(v.keys, &key{Key: k})
-	}
-	slices.SortFunc(v.keys, func(x, y *key) int { return strings.Compare(x.ID, y.ID) })
+// newView makes a view. Keys that are as they were before are the same ones, with what is known of them; those that came
+// know nothing yet.
+func newView(b *Balancer, p Pool, before *View) (v *View, came, gone []*key) {
+	v = &View{Pool: p, b: b, strategy: strategy(p.Strategy), keys: make([]*key, 0, len(p.Keys))}
+	var old []*key
 	if before != nil {
-		v.pools.before = before.pools.tracks()
+		v.pools.before, old = before.pools.tracks(), before.keys
 	}
-	return v
+	configured := p.Keys
+	if !slices.IsSortedFunc(configured, byID) {
+		configured = slices.SortedFunc(slices.Values(configured), byID)
+	}
+	for _, k := range configured {
+		for len(old) > 0 && old[0].Key != k && old[0].ID <= k.ID {
+			gone, old = append(gone, old[0]), old[1:]
+		}
+		if len(old) > 0 && old[0].Key == k {
+			v.keys, old = append(v.keys, old[0]), old[1:]
+			continue
+		}
+		came = append(came, &key{Key: k})
+		v.keys = append(v.keys, came[len(came)-1])
+	}
+	return v, came, append(gone, old...)
 }
+
+func byID(a, b *proxy.Key) int { return strings.Compare(a.ID, b.ID) }
 
 // learn finds out what the state knows of keys that were added while the proxy runs. Where replicas share the state they
 // hear of its rests anyway; a single instance has to ask.

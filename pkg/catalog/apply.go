@@ -49,7 +49,7 @@ func asFault(err error) error {
 	switch {
 	case errors.As(err, &fault):
 		return err
-	case errors.As(err, &conflict) && conflict.Revision == state.Nothing:
+	case errors.As(err, &conflict) && conflict.Revision == state.Nothing && conflict.Kind != state.OverrideItem:
 		return &proxy.Fault{Kind: proxy.NotFound, Public: "there is no such " + conflict.Kind, Err: err}
 	case errors.As(err, &conflict):
 		return &proxy.Fault{Kind: proxy.Conflict, Err: err,
@@ -95,12 +95,13 @@ func invalid(err error) error {
 	return &proxy.Fault{Kind: proxy.InvalidRequest, Public: err.Error()}
 }
 
-// expecting is what a change expects: the revision that the caller has read, or the one that is known here.
+// expecting is what a change expects: the revision that the caller has read, which may be that there is none, or else the one
+// that is known here.
 func expecting(asked, known int64) int64 {
-	if asked > 0 {
-		return asked
+	if asked == state.Anything {
+		return known
 	}
-	return known
+	return asked
 }
 
 // object reads a JSON object.
@@ -112,29 +113,54 @@ func object(text json.RawMessage) (map[string]json.RawMessage, error) {
 	return members, nil
 }
 
+// configuredElsewhere is a key or client of file or environment that is to be changed at run time.
+type configuredElsewhere struct {
+	kind, id, source string
+	enabled          bool // as configured
+}
+
 // override puts enabled in the place of what file or environment say, the only thing that may differ from them at run
-// time.
-func (c *Catalog) override(ctx context.Context, who Actor, kind, id, source string, configured bool, patch json.RawMessage) error {
-	members, err := object(patch)
+// time. revision is that of the override that the operator has read, state.Nothing if there was none, state.Anything:
+// as it is known here.
+func (c *Catalog) override(ctx context.Context, who Actor, of configuredElsewhere, patch json.RawMessage, revision int64) error {
+	o, err := readOverride(of, patch)
 	if err != nil {
 		return err
 	}
-	var o override
-	for member, value := range members {
-		if member != "enabled" {
-			return proxy.Faultf(proxy.Conflict, "this %s is configured in the %s; only enabled can be changed here", kind, source)
-		}
-		if err := json.Unmarshal(value, &o.Enabled); err != nil {
-			return &proxy.Fault{Kind: proxy.InvalidRequest, Param: "enabled", Public: "enabled must be true, false or null"}
-		}
-	}
-	change := state.Change{Kind: state.OverrideItem, ID: overrideID(kind, id), Expect: state.Anything}
+	change := state.Change{Kind: state.OverrideItem, ID: overrideID(of.kind, of.id)}
+	change.Expect = expecting(revision, c.revision(name{change.Kind, change.ID}))
 	detail := "as configured"
-	if o.Enabled != nil && *o.Enabled != configured {
+	if o.Enabled != nil && *o.Enabled != of.enabled {
 		if change.Value, err = c.write(change.Kind, change.ID, o); err != nil {
 			return asFault(err)
 		}
 		detail = fmt.Sprintf("enabled=%t", *o.Enabled)
 	}
-	return c.apply(ctx, who.note(kind+".override", id, detail), change)
+	return c.apply(ctx, who.note(of.kind+".override", of.id, detail), change)
+}
+
+// revision is that of an item as it is known here; state.Nothing: there is none.
+func (c *Catalog) revision(n name) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.items[n]; e != nil {
+		return e.Revision
+	}
+	return state.Nothing
+}
+
+func readOverride(of configuredElsewhere, patch json.RawMessage) (o override, err error) {
+	members, err := object(patch)
+	if err != nil {
+		return o, err
+	}
+	for member, value := range members {
+		if member != "enabled" {
+			return o, proxy.Faultf(proxy.Conflict, "this %s is configured in the %s; only enabled can be changed here", of.kind, of.source)
+		}
+		if err := json.Unmarshal(value, &o.Enabled); err != nil {
+			return o, &proxy.Fault{Kind: proxy.InvalidRequest, Param: "enabled", Public: "enabled must be true, false or null"}
+		}
+	}
+	return o, nil
 }

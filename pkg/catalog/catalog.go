@@ -48,7 +48,6 @@ type Catalog struct {
 	base    *config.Config
 	version int64
 	items   map[name]*entry
-	builds  int64 // snapshots that were built
 }
 
 // name is the kind and the id of an item.
@@ -60,7 +59,14 @@ type entry struct {
 	key      *keyRecord
 	client   *clientRecord
 	override *override
-	build    int64 // the latest snapshot that has it already, while that is built
+}
+
+// unreadable is 1 for an item that is there but cannot be used.
+func (e *entry) unreadable() int {
+	if e == nil || e.Kind == state.SettingItem || e.key != nil || e.client != nil || e.override != nil {
+		return 0
+	}
+	return 1
 }
 
 // New makes a Catalog of what file and environment say. What the state holds comes with the first Sync.
@@ -119,11 +125,16 @@ func (c *Catalog) syncLocked(ctx context.Context) error {
 	case now == c.version && c.current.Load().Version == now:
 		return nil
 	}
+	before := make(map[name]*entry, len(changed))
 	for _, item := range changed {
+		n := name{item.Kind, item.ID}
+		if _, twice := before[n]; !twice {
+			before[n] = c.items[n]
+		}
 		c.takeLocked(item)
 	}
 	c.version = now
-	c.mergeLocked()
+	c.mergeLocked(c.amendLocked(before))
 	return nil
 }
 
@@ -150,7 +161,7 @@ func (c *Catalog) reloadLocked(ctx context.Context) error {
 		c.takeLocked(item)
 	}
 	c.version = version
-	c.mergeLocked()
+	c.mergeLocked(nil, nil)
 	return nil
 }
 
@@ -176,9 +187,12 @@ func (c *Catalog) takeLocked(item state.Item) {
 	c.items[n] = e
 }
 
-// mergeLocked puts what is known in force. Overrides that do not go with the file are left out, and said.
-func (c *Catalog) mergeLocked() {
-	snapshot, err := c.buildLocked(c.base)
+// mergeLocked puts what is known in force; nil: all of it is put together first. Overrides that do not go with the file are
+// left out, and said.
+func (c *Catalog) mergeLocked(snapshot *Snapshot, err error) {
+	if snapshot == nil {
+		snapshot, err = c.buildLocked(c.base)
+	}
 	if err != nil {
 		c.Log.Error("settings that were overridden do not go with the file; they are left out", "error", err)
 	}

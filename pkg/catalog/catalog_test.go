@@ -132,13 +132,13 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%s at an old revision: %v", patch, err)
 		}
 	}
-	if err := r.DeleteKeys(t.Context(), operator, []string{"a", "filed"}, 0); kindOf(err) != proxy.Conflict || len(r.Current().Keys) != 3 {
+	if err := r.DeleteKeys(t.Context(), operator, []string{"a", "filed"}, state.Anything); kindOf(err) != proxy.Conflict || len(r.Current().Keys) != 3 {
 		t.Errorf("a key of the file was deleted: %v", err)
 	}
-	if err := r.DeleteKeys(t.Context(), operator, []string{"a"}, 0); err != nil || len(r.Current().Keys) != 2 {
+	if err := r.DeleteKeys(t.Context(), operator, []string{"a"}, state.Anything); err != nil || len(r.Current().Keys) != 2 {
 		t.Errorf("%v", err)
 	}
-	if err := r.PatchKey(t.Context(), operator, "a", []byte(`{}`), 0); kindOf(err) != proxy.NotFound {
+	if err := r.PatchKey(t.Context(), operator, "a", []byte(`{}`), state.Anything); kindOf(err) != proxy.NotFound {
 		t.Errorf("%v", err)
 	}
 }
@@ -146,11 +146,11 @@ func TestKeys(t *testing.T) {
 // Keys of the file can be disabled at run time, and nothing else.
 func TestKeysOfTheFile(t *testing.T) {
 	r := open(t, memstate.New(), nil, oneKey)
-	if err := r.PatchKey(t.Context(), operator, "filed", []byte(`{"weight":2}`), 0); kindOf(err) != proxy.Conflict {
+	if err := r.PatchKey(t.Context(), operator, "filed", []byte(`{"weight":2}`), state.Anything); kindOf(err) != proxy.Conflict {
 		t.Errorf("%v", err)
 	}
 	for _, enabled := range []bool{false, true, false} {
-		if err := r.PatchKey(t.Context(), operator, "filed", fmt.Appendf(nil, `{"enabled":%t}`, enabled), 0); err != nil {
+		if err := r.PatchKey(t.Context(), operator, "filed", fmt.Appendf(nil, `{"enabled":%t}`, enabled), state.Anything); err != nil {
 			t.Fatal(err)
 		}
 		if k, _ := r.Current().Key("filed"); k.Enabled != enabled || k.Overridden == enabled {
@@ -165,6 +165,54 @@ func TestKeysOfTheFile(t *testing.T) {
 	}
 	if _, err := r.AddKeys(t.Context(), operator, []json.RawMessage{[]byte(`{}`)}); kindOf(err) != proxy.Conflict {
 		t.Errorf("a key is added without an encryption key: %v", err)
+	}
+}
+
+// Of two operators who read the same and change it through two replicas one is refused, whichever way they change it and
+// however often it was changed before.
+func TestOverridesOfTwoReplicas(t *testing.T) {
+	store := memstate.New()
+	file := oneKey + "\nclients: [{id: filed, token: sk-test-token-of-the-file-0000001}]"
+	a, b := open(t, store, nil, file), open(t, store, nil, file)
+	patches := map[string]func(r *rig, enabled bool, revision int64) error{
+		"key": func(r *rig, enabled bool, revision int64) error {
+			return r.PatchKey(t.Context(), operator, "filed", fmt.Appendf(nil, `{"enabled":%t}`, enabled), revision)
+		},
+		"client": func(r *rig, enabled bool, revision int64) error {
+			return r.PatchClient(t.Context(), operator, "filed", fmt.Appendf(nil, `{"enabled":%t}`, enabled), revision)
+		},
+	}
+	revisions := map[string]func(r *rig) int64{
+		"key":    func(r *rig) int64 { k, _ := r.Current().Key("filed"); return k.Revision },
+		"client": func(r *rig) int64 { c, _ := r.Current().Client("filed"); return c.Revision },
+	}
+	for kind, patch := range patches {
+		for round, enabled := range []bool{false, true, false, false} {
+			read := revisions[kind](a)
+			if read != revisions[kind](b) {
+				t.Fatal("the replicas are not at one revision")
+			}
+			start, errs := make(chan struct{}), make(chan error, 2)
+			for _, r := range []*rig{a, b} {
+				go func() {
+					<-start
+					errs <- patch(r, enabled, read)
+				}()
+			}
+			close(start)
+			first, second := kindOf(<-errs), kindOf(<-errs)
+			if refused := first + second; refused != proxy.Conflict {
+				t.Errorf("%s, round %d: %q and %q, want one conflict", kind, round, first, second)
+			}
+			if err := patch(a, enabled, read); kindOf(err) != proxy.Conflict {
+				t.Errorf("%s, round %d: a replica that has heard of the change makes it again: %v", kind, round, err)
+			}
+			for _, r := range []*rig{a, b} {
+				if err := r.Sync(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 	}
 }
 
@@ -215,16 +263,16 @@ func TestClients(t *testing.T) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
-	if err := r.PatchClient(t.Context(), operator, "team", []byte(`{"rpm":5,"burst":null}`), 0); err != nil {
+	if err := r.PatchClient(t.Context(), operator, "team", []byte(`{"rpm":5,"burst":null}`), state.Anything); err != nil {
 		t.Fatal(err)
 	}
 	if team, _ = r.Current().Client("team"); team.RPM != 5 || team.Burst != 5 || team.Tokens[0].Hash != last.Hash() {
 		t.Errorf("%+v", team)
 	}
-	if err := r.PatchClient(t.Context(), operator, "team", []byte(`{"token":"sk-test-chosen-00000000001"}`), 0); kindOf(err) != proxy.InvalidRequest {
+	if err := r.PatchClient(t.Context(), operator, "team", []byte(`{"token":"sk-test-chosen-00000000001"}`), state.Anything); kindOf(err) != proxy.InvalidRequest {
 		t.Errorf("%v", err)
 	}
-	if err := r.DeleteClient(t.Context(), operator, "team", 0); err != nil || len(r.Current().Clients) != 0 || r.Current().ByKeys {
+	if err := r.DeleteClient(t.Context(), operator, "team", state.Anything); err != nil || len(r.Current().Clients) != 0 || r.Current().ByKeys {
 		t.Errorf("the v1 way came back: %v", err)
 	}
 	notes, _, err := r.Notes(t.Context(), "", 100)
@@ -290,7 +338,7 @@ func TestReplicas(t *testing.T) {
 	}
 	// Who has read an older revision does not overwrite.
 	k, _ := b.Current().Key("k")
-	if err := a.PatchKey(t.Context(), operator, "k", []byte(`{"weight":2}`), 0); err != nil {
+	if err := a.PatchKey(t.Context(), operator, "k", []byte(`{"weight":2}`), state.Anything); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.PatchKey(t.Context(), operator, "k", []byte(`{"weight":3}`), k.Revision); kindOf(err) != proxy.Conflict {

@@ -107,7 +107,7 @@ func (c *Catalog) change(kind, id string, expect int64, record any) (state.Chang
 	return state.Change{Kind: kind, ID: id, Value: value, Expect: expect}, nil
 }
 
-// PatchKey changes a key by a JSON Merge Patch. revision is the one that the operator has read, 0: the latest. Of a key that
+// PatchKey changes a key by a JSON Merge Patch. revision is the one that the operator has read, state.Anything: the latest. Of a key that
 // is configured elsewhere only enabled can be changed. Errors are *proxy.Fault.
 func (c *Catalog) PatchKey(ctx context.Context, who Actor, id string, patch json.RawMessage, revision int64) error {
 	now := c.Current()
@@ -116,7 +116,7 @@ func (c *Catalog) PatchKey(ctx context.Context, who Actor, id string, patch json
 		return notFound("key")
 	}
 	if held.Source != config.SourceRuntime {
-		return c.override(ctx, who, state.KeyItem, id, held.Source, c.configured(id), patch)
+		return c.override(ctx, who, configuredElsewhere{state.KeyItem, id, held.Source, c.configured(id)}, patch, revision)
 	}
 	c.mu.Lock()
 	e := c.items[name{state.KeyItem, id}]

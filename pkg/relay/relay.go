@@ -36,8 +36,9 @@ type Plan struct {
 	HeaderTimeout time.Duration
 	// InjectUsage asks the upstream for the usage of streams whose caller did not.
 	InjectUsage bool
-	// Shared is set when there is more than one account or client, so that a stored object is not everybody's.
-	Shared bool
+	// Shared reports whether more than one account or client is behind a pool, so that an object that is stored upstream is
+	// not everybody's there. nil: never.
+	Shared func(pool string) bool
 }
 
 // Options are the parts of a Relay.
@@ -160,7 +161,7 @@ func (r *Relay) injectUsage(call *proxy.Call) (hide bool) {
 // supported refuses what would reach for an object stored upstream while such objects have no owner here: it could be
 // somebody else's, or lie in another account than the one whose key is picked.
 func (r *Relay) supported(call *proxy.Call) error {
-	if !r.Shared {
+	if r.Shared == nil || !r.Shared(call.Client.Pool) {
 		return nil
 	}
 	if call.Op.Model == openai.ModelInJSON && call.Body.Length != 0 && !call.Head.Readable {

@@ -48,6 +48,7 @@ func TestEachRecordCountsOnce(t *testing.T) {
 		m, _ := still(s)
 		want, named := sums{}, names{}
 		check := func(what string, usage []state.Usage) {
+			slices.SortFunc(usage, func(a, b state.Usage) int { return whose{a.Kind, a.ID}.compare(whose{b.Kind, b.ID}) })
 			if !reflect.DeepEqual(usage, want.totals()) {
 				t.Fatalf("%s:\n%+v\nwant\n%+v", what, usage, want.totals())
 			}

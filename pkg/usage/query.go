@@ -14,7 +14,7 @@ import (
 const mostListed = 1000
 
 // Totals returns what the store has counted and what is still on its way there from this replica, each request once,
-// sorted by kind and id.
+// in no order: there may be very many.
 func (m *Meter) Totals(ctx context.Context) (state.Totals, error) {
 	if err := m.acquire(ctx); err != nil {
 		return state.Totals{}, err
@@ -24,12 +24,10 @@ func (m *Meter) Totals(ctx context.Context) (state.Totals, error) {
 	if err != nil {
 		return state.Totals{}, fmt.Errorf("usage totals: %w", err)
 	}
-	all := make(sums, len(totals.Usage))
-	all.merge(totals.Usage)
 	m.mu.Lock()
-	all.merge(m.pending.sums().totals())
+	waiting := m.pending.sums()
 	m.mu.Unlock()
-	totals.Usage = all.list()
+	totals.Usage = waiting.addTo(totals.Usage)
 	return totals, nil
 }
 

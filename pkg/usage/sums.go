@@ -2,6 +2,7 @@ package usage
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"openai-api-proxy/pkg/openai"
@@ -129,6 +130,19 @@ func (s sums) merge(usage []state.Usage) {
 		}
 		s[w].Plus(u.Counts)
 	}
+}
+
+// addTo adds those of which the store keeps totals to what it has. These sums are few, and what it has may be very much.
+func (s sums) addTo(held []state.Usage) []state.Usage {
+	left := maps.Clone(s)
+	for i := 0; i < len(held) && len(left) > 0; i++ {
+		w := whose{held[i].Kind, held[i].ID}
+		if more := left[w]; more != nil {
+			held[i].Plus(*more)
+			delete(left, w)
+		}
+	}
+	return append(held, left.totals()...)
 }
 
 // list copies the sums, sorted by kind and id. It is the names that are sorted: counts are large.
