@@ -5,6 +5,7 @@ go 1.26.0
 
 require (
 	github.com/compose-spec/compose-go/v2 v2.16.2
+	github.com/pelletier/go-toml/v2 v2.2.4
 	github.com/prometheus/common v0.72.0
 	github.com/prometheus/prometheus v0.312.0
 	helm.sh/helm/v3 v3.22.0
