@@ -45,7 +45,9 @@ func (s *pieces) value(v any) {
 	if !s.lines {
 		text = bytes.TrimSuffix(text, []byte("\n"))
 	}
-	_, _ = s.out.Write(text)
+	if _, err := s.out.Write(text); err != nil {
+		panic(http.ErrAbortHandler) // the reader is gone
+	}
 }
 
 // list writes n values.

@@ -148,8 +148,9 @@ func most[T any](all []T, top int, of func(T) int64) []T {
 
 // keyed joins what a key used with how it is.
 func keyed(s *balancer.KeyState, n *state.Counts) *keyStats {
-	return &keyStats{ID: s.Key.ID, State: s.State, Until: instant(s.Until), InFlight: s.InFlight,
-		summary: summarize(n).within(balanceOf(s))}
+	k := &keyStats{ID: s.Key.ID, State: s.State, Until: instant(s.Until), InFlight: s.InFlight, summary: summarize(n)}
+	k.Quota = balanceOf(s)
+	return k
 }
 
 func instant(t time.Time) *time.Time {
@@ -163,12 +164,6 @@ func summarize(n *state.Counts) summary {
 	return summary{Requests: n.Requests, Successes: n.Successes, Failures: n.Failures, SuccessRate: rate(n),
 		LatencyMs: latency{P50: ms(n.Percentile(.5)), P95: ms(n.Percentile(.95)), P99: ms(n.Percentile(.99))},
 		Tokens:    tokens{n.Input, n.Cached, n.Output, n.Reasoning}}
-}
-
-// within is the summary with what is left of a quota.
-func (s summary) within(q *quota) summary {
-	s.Quota = q
-	return s
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -299,6 +299,7 @@ func TestEventsOfAFleet(t *testing.T) {
 // A pool beside, as a checkup makes one, takes nothing from those who point at objects of their own.
 func TestPoolBesideTakesNothing(t *testing.T) {
 	_, url := upstream(t)
+	_, other := upstream(t)
 	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEY": keyNumber(1), "CLIENT_TOKENS": `[{"id":"a","token":"` + clientToken + `"}]`})
 	refused := func(token string) bool {
 		t.Helper()
@@ -311,7 +312,7 @@ func TestPoolBesideTakesNothing(t *testing.T) {
 	for i, path := range []string{"/api/keys", "/api/keys", "/api/clients", "/api/clients"} {
 		body := fmt.Sprintf(`{"id":"beside-%d","pool":"beside"}`, i)
 		if path == "/api/keys" {
-			body = fmt.Sprintf(`{"id":"beside-%d","key":"sk-test-beside-%d-00000000","pool":"beside"}`, i, i)
+			body = fmt.Sprintf(`{"id":"beside-%d","key":"sk-test-beside-%d-00000000","pool":"beside","baseUrl":%q}`, i, i, other)
 		}
 		var made struct{ Token string }
 		if a := r.manage(t, "POST", path, body, &made); a.status != 201 {
@@ -323,6 +324,12 @@ func TestPoolBesideTakesNothing(t *testing.T) {
 		if i == 3 && !refused(made.Token) {
 			t.Error("a pool of two accounts and two clients shares no objects")
 		}
+	}
+	if a := r.manage(t, "POST", "/api/keys", `{"id":"same","key":"sk-test-beside-9-00000000","pool":"beside"}`, nil); a.status != 201 || !refused(clientToken) {
+		t.Errorf("passed with a key of the same endpoint in the other pool, whose account may be the same: %d", a.status)
+	}
+	if a := r.manage(t, "DELETE", "/api/keys/same", "", nil); a.status >= 300 || refused(clientToken) {
+		t.Errorf("refused although that key is gone: %d", a.status)
 	}
 	if a := r.manage(t, "POST", "/api/clients", `{"id":"b"}`, nil); a.status != 201 || !refused(clientToken) {
 		t.Errorf("passed with another client of the same pool: %d", a.status)

@@ -13,29 +13,34 @@ func sharing(s *catalog.Snapshot) func(pool string) bool {
 	return func(pool string) bool { return shared()[pool] }
 }
 
-// sharedPools are the pools with keys of more than one account, and those of whose account another client has keys too, in
-// whatever pool. What is in other pools is nobody's business here.
+// sharedPools are the pools with keys of more than one account, and those with an endpoint that another client reaches too,
+// through whatever pool. Endpoints and not accounts: an account that nobody named is called by its key, so that two keys of
+// one organization in two pools look like two accounts and hold each other's objects. Only another endpoint surely holds
+// others.
 func sharedPools(s *catalog.Snapshot) map[string]bool {
-	type use struct{ pool, account string }
+	type use struct{ pool, of string }
 	seen, clients := map[use]bool{}, map[string]int{}
-	accounts, pools := map[string]int{}, map[string][]string{}
+	accounts, reach := map[string]int{}, map[string][]string{}
 	for _, c := range s.Clients {
 		clients[c.Pool]++
 	}
 	for _, k := range s.Keys {
-		if is := (use{k.Pool, k.Account}); !seen[is] {
-			seen[is] = true
+		if account := (use{k.Pool, "account " + k.Account}); !seen[account] {
+			seen[account] = true
 			accounts[k.Pool]++
-			pools[k.Account] = append(pools[k.Account], k.Pool)
+		}
+		if endpoint := (use{k.Pool, "endpoint " + k.Endpoint}); !seen[endpoint] {
+			seen[endpoint] = true
+			reach[k.Endpoint] = append(reach[k.Endpoint], k.Pool)
 		}
 	}
 	shared := map[string]bool{}
-	for _, of := range pools {
+	for _, pools := range reach {
 		callers := 0
-		for _, pool := range of {
+		for _, pool := range pools {
 			callers += clients[pool]
 		}
-		for _, pool := range of {
+		for _, pool := range pools {
 			if callers > 1 || accounts[pool] > 1 {
 				shared[pool] = true
 			}

@@ -120,15 +120,14 @@ type configuredElsewhere struct {
 }
 
 // override puts enabled in the place of what file or environment say, the only thing that may differ from them at run
-// time. revision is that of the override that the operator has read, state.Nothing if there was none, state.Anything:
-// as it is known here.
+// time. revision is that of the override that the operator has read, state.Nothing if there was none. state.Anything: it
+// does not matter, since nothing of an older one stays, and a key that must be off may not wait for who hears of what first.
 func (c *Catalog) override(ctx context.Context, who Actor, of configuredElsewhere, patch json.RawMessage, revision int64) error {
 	o, err := readOverride(of, patch)
 	if err != nil {
 		return err
 	}
-	change := state.Change{Kind: state.OverrideItem, ID: overrideID(of.kind, of.id)}
-	change.Expect = expecting(revision, c.revision(name{change.Kind, change.ID}))
+	change := state.Change{Kind: state.OverrideItem, ID: overrideID(of.kind, of.id), Expect: revision}
 	detail := "as configured"
 	if o.Enabled != nil && *o.Enabled != of.enabled {
 		if change.Value, err = c.write(change.Kind, change.ID, o); err != nil {
@@ -137,16 +136,6 @@ func (c *Catalog) override(ctx context.Context, who Actor, of configuredElsewher
 		detail = fmt.Sprintf("enabled=%t", *o.Enabled)
 	}
 	return c.apply(ctx, who.note(of.kind+".override", of.id, detail), change)
-}
-
-// revision is that of an item as it is known here; state.Nothing: there is none.
-func (c *Catalog) revision(n name) int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if e := c.items[n]; e != nil {
-		return e.Revision
-	}
-	return state.Nothing
 }
 
 func readOverride(of configuredElsewhere, patch json.RawMessage) (o override, err error) {

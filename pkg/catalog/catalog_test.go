@@ -213,6 +213,20 @@ func TestOverridesOfTwoReplicas(t *testing.T) {
 				}
 			}
 		}
+		// Who names no revision is heard, also by a replica that does not know of the change before.
+		for round, enabled := range []bool{true, false, true} {
+			if err := patch([]*rig{a, b}[round%2], enabled, state.Anything); err != nil {
+				t.Errorf("%s, round %d: %v", kind, round, err)
+			}
+		}
+		if err := a.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, _ := a.Current().Key("filed")
+	c, _ := a.Current().Client("filed")
+	if !k.Enabled || !c.Enabled {
+		t.Errorf("key enabled: %t, client enabled: %t, want what was said last", k.Enabled, c.Enabled)
 	}
 }
 

@@ -85,8 +85,8 @@ func (c *Catalog) runtimeClient(id string) (*clientRecord, int64, error) {
 	return e.client, held.Revision, nil
 }
 
-// PatchClient changes a client by a JSON Merge Patch. revision is the one that the operator has read, state.Anything: the latest. Of a
-// client that is configured elsewhere only enabled can be changed. Errors are *proxy.Fault.
+// PatchClient changes a client by a JSON Merge Patch. revision is the one that the operator has read, state.Anything: the
+// latest. Of a client that is configured elsewhere only enabled can be changed. Errors are *proxy.Fault.
 func (c *Catalog) PatchClient(ctx context.Context, who Actor, id string, patch json.RawMessage, revision int64) error {
 	if held, found := c.Current().Client(id); found && held.Source != config.SourceRuntime {
 		return c.override(ctx, who, configuredElsewhere{state.ClientItem, id, held.Source, c.configuredClient(id)}, patch, revision)

@@ -107,8 +107,8 @@ func (c *Catalog) change(kind, id string, expect int64, record any) (state.Chang
 	return state.Change{Kind: kind, ID: id, Value: value, Expect: expect}, nil
 }
 
-// PatchKey changes a key by a JSON Merge Patch. revision is the one that the operator has read, state.Anything: the latest. Of a key that
-// is configured elsewhere only enabled can be changed. Errors are *proxy.Fault.
+// PatchKey changes a key by a JSON Merge Patch. revision is the one that the operator has read, state.Anything: the latest.
+// Of a key that is configured elsewhere only enabled can be changed. Errors are *proxy.Fault.
 func (c *Catalog) PatchKey(ctx context.Context, who Actor, id string, patch json.RawMessage, revision int64) error {
 	now := c.Current()
 	held, found := now.Key(id)

@@ -36,8 +36,8 @@ type Plan struct {
 	HeaderTimeout time.Duration
 	// InjectUsage asks the upstream for the usage of streams whose caller did not.
 	InjectUsage bool
-	// Shared reports whether more than one account or client is behind a pool, so that an object that is stored upstream is
-	// not everybody's there. nil: never.
+	// Shared reports of a pool whether an object that is stored upstream might be somebody else's there, or lie in another
+	// account than the one that is picked. nil: of none.
 	Shared func(pool string) bool
 }
 

@@ -11,11 +11,9 @@ import (
 )
 
 const (
-	// UsualRequests is about how many requests are remembered where nobody says otherwise. In Redis they take 100 MB: four
-	// times as many would fill a Redis of 512 MB that may not evict, and then no limit could be counted any more.
-	UsualRequests = 250_000
-	// MostRequests is about how many may be, if somebody says so.
-	MostRequests = 10_000_000
+	// MostRequests is about how many requests are remembered. In Redis they take 100 MB: four times as many would fill a
+	// Redis of 512 MB that may not evict, and then no limit could be counted any more.
+	MostRequests = 250_000
 	// RequestsKept is how long they are remembered.
 	RequestsKept = 7 * 24 * time.Hour
 	// MostScanned bounds the remembered requests that one query looks at, whether they match or not.

@@ -61,14 +61,11 @@ func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = no
 // WithLog says where a file that cannot be written is told of.
 func WithLog(log *slog.Logger) Option { return func(s *Store) { s.log = log } }
 
-// WithRequests says how many requests are remembered in the file, about; 0: none.
-func WithRequests(n int64) Option { return func(s *Store) { s.mostRemembered = int(n) } }
-
 // New is a Store that forgets everything at the end. It remembers fewer requests and points than one with a file; see
 // mostRecent and mostInMemory.
 func New(opts ...Option) *Store {
 	s := &Store{now: time.Now, log: slog.New(slog.DiscardHandler), end: make(chan struct{}), done: make(chan struct{}),
-		mostScanned: state.MostScanned, mostRemembered: state.UsualRequests}
+		mostScanned: state.MostScanned, mostRemembered: state.MostRequests}
 	for _, o := range opts {
 		o(s)
 	}

@@ -33,9 +33,7 @@ func (s *Store) Count(_ context.Context, b state.Batch) error {
 		}
 	}
 	s.usage.add(b.Totals)
-	if s.mostRemembered > 0 {
-		s.requests.add(b.Requests, s.now())
-	}
+	s.requests.add(b.Requests, s.now())
 	s.sources.took(b, s.now(), s.file == nil)
 	return nil
 }

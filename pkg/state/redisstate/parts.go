@@ -55,11 +55,7 @@ func (s *Store) split(b state.Batch) []part {
 			}
 		}
 	}
-	remembered := b.Requests
-	if s.mostRemembered == 0 {
-		remembered = nil
-	}
-	for _, text := range remembered {
+	for _, text := range b.Requests {
 		p.add(requestWeight + len(text)/heavyBytes)
 		p.requests = append(p.requests, text)
 	}

@@ -99,7 +99,7 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
 		release: redis.NewScript(releaseSource),
 		epoch:   rand.Text(), catalog: newCatalog(), fleet: redis.NewScript(fleetSource),
-		mostSeries: state.MostSeries, mostScanned: state.MostScanned, mostRemembered: state.UsualRequests,
+		mostSeries: state.MostSeries, mostScanned: state.MostScanned, mostRemembered: state.MostRequests,
 		counted: map[string]int64{}}
 	s.self.fingerprint = version
 	s.replicas.Store(1)
@@ -108,9 +108,6 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 	slow.AddHook(s.slowGuard)
 	return s, nil
 }
-
-// KeepRequests says how many requests are remembered, about; 0: none. It is to be called before the store is used.
-func (s *Store) KeepRequests(n int64) { s.mostRemembered = n }
 
 // Close sends what is owed once more and gives up the connections.
 func (s *Store) Close() error {
