@@ -71,7 +71,7 @@ func startFleet(t *testing.T, up *origin) []*replica {
 	t.Helper()
 	redis, binary := redistest.Start(t), build(t)
 	env := []string{"OPENAI_BASE_URL=" + up.url, "REDIS_URL=" + redis.URL(), "REQUIRE_REDIS=true", "ADMIN_TOKEN=" + adminToken,
-		"TRUSTED_PROXIES=127.0.0.1", "DRAIN_DELAY=3s", "DRAIN_TIMEOUT=600s", "LOG_FORMAT=json",
+		"TRUSTED_PROXIES=127.0.0.1", "DRAIN_DELAY=2s", "DRAIN_TIMEOUT=600s", "LOG_FORMAT=json",
 		`OPENAI_API_KEYS=[{"id":"a","key":"sk-test-roll-a-00000001"},{"id":"b","key":"sk-test-roll-b-00000001"}]`,
 		fmt.Sprintf(`CLIENT_TOKENS=[{"id":"roll","token":%q}]`, clientToken)}
 	replicas := make([]*replica, 3)
@@ -96,7 +96,7 @@ func roll(t *testing.T, i int, r *replica, fronts []*front) {
 	r.stop(t)
 	r.launch(t)
 	tell(-1)
-	time.Sleep(2 * time.Second) // until Caddy has seen that it is back; two must not be away at once
+	time.Sleep(time.Second) // and Caddy has seen that it is back; two must not be away at once
 }
 
 // ledger is how many requests the fleet has counted.
