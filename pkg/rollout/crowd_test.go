@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"io"
@@ -58,19 +59,47 @@ func (c *crowd) loop(f *front, after time.Duration, next func() question) {
 	})
 }
 
+// send puts the question, at an own domain's /proxy/v1.
+func (c *crowd) send(ctx context.Context, f *front, q question) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, "POST", f.url+"/proxy/v1/chat/completions", strings.NewReader(q.body()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+clientToken)
+	req.Header.Set("Content-Type", "application/json")
+	return c.client.Do(req)
+}
+
+// flows looks whether the front passes an event on before the next one is there.
+func (c *crowd) flows(t *testing.T, f *front, up *origin) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	q := question{name: held, events: 1}
+	c.sent.Add(1)
+	resp, err := c.send(ctx, f, q)
+	if err != nil {
+		t.Fatalf("%s: %v", f.name, err)
+	}
+	defer resp.Body.Close()
+	got := make([]byte, len(q.event(0)))
+	if _, err := io.ReadFull(resp.Body, got); err != nil {
+		t.Fatalf("%s holds an event back: %v", f.name, err)
+	}
+	up.more <- struct{}{}
+	rest, err := io.ReadAll(resp.Body)
+	if err != nil || string(got)+string(rest) != q.answer() {
+		t.Errorf("%s: %v, %q", f.name, err, rest)
+	}
+}
+
 func (c *crowd) ask(f *front, q question) error {
 	if q.events > 0 {
 		c.streams.Add(1)
 		c.open.Add(1)
 		defer c.open.Add(-1)
 	}
-	req, err := http.NewRequest("POST", f.url+"/proxy/v1/chat/completions", strings.NewReader(q.body()))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+clientToken)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := c.client.Do(req)
+	resp, err := c.send(context.Background(), f, q)
 	if err != nil {
 		return err
 	}

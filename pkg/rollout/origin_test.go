@@ -16,7 +16,11 @@ import (
 type origin struct {
 	url   string
 	asked atomic.Int64
+	more  chan struct{} // one for each held stream that may go on after its first event
 }
+
+// held is the name of a question whose answer stops after one event, until it may go on.
+const held = "held"
 
 // question asks for a stream of so many events; 0: an answer in one piece.
 type question struct {
@@ -26,7 +30,7 @@ type question struct {
 }
 
 func startOrigin(t *testing.T) *origin {
-	o := new(origin)
+	o := &origin{more: make(chan struct{})}
 	s := httptest.NewServer(http.HandlerFunc(o.serve))
 	t.Cleanup(s.Close)
 	o.url = s.URL
@@ -50,13 +54,26 @@ func (o *origin) serve(w http.ResponseWriter, r *http.Request) {
 	for i := range q.events {
 		w.Write([]byte(q.event(i)))
 		w.(http.Flusher).Flush()
-		select {
-		case <-r.Context().Done():
+		if !o.pause(r, q) {
 			return
-		case <-time.After(q.every):
 		}
 	}
 	w.Write([]byte("data: [DONE]\n\n"))
+}
+
+// pause reports whether the stream goes on.
+func (o *origin) pause(r *http.Request, q question) bool {
+	var more, next = o.more, (<-chan time.Time)(nil)
+	if q.name != held {
+		more, next = nil, time.After(q.every)
+	}
+	select {
+	case <-r.Context().Done():
+		return false
+	case <-more:
+	case <-next:
+	}
+	return true
 }
 
 // body is the request that asks the question.
