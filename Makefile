@@ -4,7 +4,7 @@ BIN     := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build run demo test tools check unit manifests conformance chaos ha fuzz clean
+.PHONY: help build run demo test tools check unit manifests conformance chaos ha roll fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ chaos: tools ## a storm of STORM (default 3m): replicas killed, Redis frozen, ki
 ha: tools ## the shared state on a three-node Cluster and behind Sentinel, and what failovers, moved slots and a full Redis lose
 	$(GO) test -race -count=1 -v -run 'TestCluster|TestSentinel' ./pkg/state/redisstate
 	$(GO) test -count=1 -v -run 'TestFailover|TestSlotMove|TestFull' ./pkg/chaos -chaos.ha
+
+roll: tools ## five rolling updates under 1,000 open streams, behind nginx and Caddy
+	ROLL=full $(GO) test -count=1 -v -timeout 30m -run TestRoll ./pkg/rollout
 
 conformance: ## the official SDKs and the README's examples against the real binaries
 	pkg/conformance/run.sh
