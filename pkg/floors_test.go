@@ -19,6 +19,7 @@ const module = "openai-api-proxy/pkg/"
 var may = map[string]string{
 	"openai":           "",
 	"proxy":            "openai",
+	"price":            "",
 	"state":            "",
 	"state/memstate":   "state",
 	"state/statetest":  "state",
@@ -33,7 +34,7 @@ var may = map[string]string{
 	"relay":            "admission balancer upstream usage",
 	"edge":             "auth relay",
 	"admin":            "auth admission balancer catalog usage state",
-	"config":           "",
+	"config":           "price",
 	"redistest":        "-",
 	"app":              "*",
 	"mockopenai":       "-", // the upstream's side: nothing of ours

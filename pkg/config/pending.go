@@ -6,8 +6,6 @@ var (
 	pendingKeyFields    = []string{"rpm", "tpm", "concurrency"}
 	pendingQuotaFields  = []string{"tokens", "usd"}
 	pendingClientFields = []string{"group"}
-	// Money needs prices. Admission counts it already; see admission.Options.Price.
-	pendingClientQuotaFields = []string{"usd"}
 )
 
 const notEnforced = "is not enforced yet, so it is refused rather than ignored"
