@@ -31,7 +31,7 @@ var may = map[string]string{
 	"balancer":         "state",
 	"usage":            "state",
 	"upstream":         "",
-	"relay":            "admission balancer upstream usage",
+	"relay":            "admission balancer price upstream usage",
 	"edge":             "auth relay",
 	"admin":            "auth admission balancer catalog usage state",
 	"config":           "price",

@@ -1,8 +1,6 @@
 package admission
 
 import (
-	"net/http"
-
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
 )
@@ -12,6 +10,10 @@ type Ask struct {
 	Op     openai.Operation
 	Head   openai.Head
 	Length int64 // of the body in bytes; negative: unknown
+	// Price is what so many tokens of a model cost at the dearest rate they may be charged by, in nano-dollars, and whether
+	// that is known; nil: of no model. It is the request's own, so that a request which is admitted by one price is not
+	// settled by another.
+	Price func(model string, u openai.Usage) (nanoUSD int64, known bool)
 }
 
 const (
@@ -38,16 +40,15 @@ const (
 
 // shapes are those of the operations that can be bounded.
 var shapes = map[string]shape{
-	"/v1/chat/completions":       answers,
-	"/v1/completions":            answers,
-	"/v1/responses":              answers,
-	"/v1/embeddings":             reads,
-	"/v1/moderations":            reads,
-	"/v1/responses/input_tokens": free, // it counts, and nobody pays for that
+	"/v1/chat/completions": answers,
+	"/v1/completions":      answers,
+	"/v1/responses":        answers,
+	"/v1/embeddings":       reads,
+	"/v1/moderations":      reads,
 }
 
 func (a Ask) shape() shape {
-	if a.Op.Method == http.MethodGet || a.Op.Method == http.MethodHead || a.Op.Method == http.MethodDelete {
+	if a.Op.Free() {
 		return free
 	}
 	return shapes[a.Op.Path]
@@ -74,7 +75,11 @@ func (a *Admission) estimate(p *Permit, ask Ask) error {
 	if !priced(p.client) || p.shape == free {
 		return nil
 	}
-	money, known := a.price(ask.Head.Model, u)
+	var money int64
+	known := ask.Price != nil
+	if known {
+		money, known = ask.Price(ask.Head.Model, u)
+	}
 	if !known {
 		return &proxy.Fault{Kind: proxy.InvalidRequest, Param: "model",
 			Public: "this model has no price here, so a client with a money limit may not use it"}

@@ -1,11 +1,18 @@
 package openai
 
+import "net/http"
+
 // Operation is one entry of the operation table.
 type Operation struct {
 	Method string
 	Path   string // template: "/v1/models/{model}"
 	Model  ModelIn
 	Repeat Repeat
+}
+
+// Free reports whether nobody pays for the operation: it reads, deletes, or only counts.
+func (o Operation) Free() bool {
+	return o.Method == http.MethodGet || o.Method == http.MethodHead || o.Method == http.MethodDelete || o.Path == "/v1/responses/input_tokens"
 }
 
 // ModelIn says where an operation names its model.

@@ -3,6 +3,7 @@ package price
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,20 +37,6 @@ func AsOf() time.Time { return builtIn().asOf }
 // Listed is how many patterns have a price that is part of the program.
 func Listed() int { return len(builtIn().all) }
 
-// entry is a price as the list writes it.
-type entry struct {
-	Input       string `json:"input"`
-	CachedInput string `json:"cachedInput"`
-	CacheWrite  string `json:"cacheWrite"`
-	Output      string `json:"output"`
-	AudioInput  string `json:"audioInput"`
-	AudioOutput string `json:"audioOutput"`
-	ImageInput  string `json:"imageInput"`
-	ImageOutput string `json:"imageOutput"`
-	Above       int64  `json:"above"` // of a long one only
-	Long        *entry `json:"long"`
-}
-
 func readList(text []byte) (*list, error) {
 	var file struct {
 		AsOf   string           `json:"asOf"`
@@ -78,33 +65,56 @@ func readList(text []byte) (*list, error) {
 	return l, nil
 }
 
+// entry is a price as the list writes it: the fields of Spec, and those of a long request under "long".
+type entry map[string]json.RawMessage
+
 func (e entry) model(pattern string) (m Model, err error) {
 	m.Pattern = pattern
-	if m.Rates, err = e.rates(); err != nil || e.Long == nil {
+	var long entry
+	if err = e.take("long", &long); err != nil {
 		return m, err
 	}
-	m.Above = e.Long.Above
-	if m.Long, err = e.Long.rates(); err != nil {
+	if m.Rates, err = e.rates(); err != nil || long == nil {
+		return m, err
+	}
+	if err = long.take("above", &m.Above); err != nil {
+		return m, err
+	}
+	if m.Long, err = long.rates(); err != nil {
 		return m, err
 	}
 	return m, m.Check()
 }
 
+// take reads a field into what to points to, if it is there, and takes it out.
+func (e entry) take(name string, to any) error {
+	text, set := e[name]
+	if !set {
+		return nil
+	}
+	delete(e, name)
+	return json.Unmarshal(text, to)
+}
+
+// rates reads the fields that are left, all of which must be rates.
 func (e entry) rates() (Rates, error) {
-	s := Spec{}
-	for _, one := range [...]struct {
-		text string
-		at   **int64
-	}{{e.Input, &s.Input}, {e.CachedInput, &s.Cached}, {e.CacheWrite, &s.Written}, {e.Output, &s.Output}, {e.AudioInput, &s.AudioIn},
-		{e.AudioOutput, &s.AudioOut}, {e.ImageInput, &s.ImageIn}, {e.ImageOutput, &s.ImageOut}} {
-		if one.text == "" {
+	var s Spec
+	for _, f := range s.Fields() {
+		var text *string
+		if err := e.take(f.Name, &text); err != nil {
+			return Rates{}, err
+		}
+		if text == nil {
 			continue
 		}
-		n, err := Parse(one.text)
+		n, err := Parse(*text)
 		if err != nil {
 			return Rates{}, err
 		}
-		*one.at = &n
+		*f.At = &n
+	}
+	if len(e) > 0 {
+		return Rates{}, errors.New("has a field that is none of a price")
 	}
 	return s.Rates()
 }

@@ -12,6 +12,18 @@ type Spec struct {
 	AudioIn, AudioOut, ImageIn, ImageOut *int64
 }
 
+// Field is a rate by the name that it has in files.
+type Field struct {
+	Name string
+	At   **int64
+}
+
+// Fields are all rates, in the order in which they are written.
+func (s *Spec) Fields() [8]Field {
+	return [...]Field{{"input", &s.Input}, {"cachedInput", &s.Cached}, {"cacheWrite", &s.Written}, {"output", &s.Output},
+		{"audioInput", &s.AudioIn}, {"audioOutput", &s.AudioOut}, {"imageInput", &s.ImageIn}, {"imageOutput", &s.ImageOut}}
+}
+
 // ErrIncomplete means that a price lacks what every price has.
 var ErrIncomplete = errors.New("needs input and output; write 0 for what is free")
 

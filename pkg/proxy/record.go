@@ -22,6 +22,9 @@ type Record struct {
 	Key       string // id of the key that was used last
 	Attempts  []Attempt
 	Usage     openai.Usage
+	Cost      int64         // of Usage, in nano-dollars; only if Priced
+	Priced    bool          // what it cost is known
+	Unpriced  bool          // it used something, and nobody knows what that costs
 	FirstByte time.Duration // from Start to the first body byte for the caller; 0: none was sent
 	Total     time.Duration
 	BytesIn   int64
