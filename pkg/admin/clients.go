@@ -60,7 +60,7 @@ func budgetOf(b proxy.Budget) budgetAnswer {
 	case proxy.Tokens:
 		a.Tokens = b.Limit
 	case proxy.Dollars:
-		a.USD = json.Number(strings.TrimSuffix(b.Amount(), " dollars"))
+		a.USD = dollars(b.Limit)
 	}
 	return a
 }
