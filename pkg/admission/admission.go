@@ -104,7 +104,7 @@ func (a *Admission) Admit(ctx context.Context, client *proxy.Client, ask Ask) (*
 		return p, nil
 	}
 	if err := a.estimate(p, ask); err != nil {
-		a.metrics.refuse("unbounded")
+		a.metrics.refuse(unestimated(err))
 		return p, err
 	}
 	p.subject, p.charges = "c:"+client.ID, chargesOf(client, p.expected)

@@ -1,6 +1,9 @@
 package admission
 
 import (
+	"errors"
+	"fmt"
+
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
 )
@@ -75,17 +78,27 @@ func (a *Admission) estimate(p *Permit, ask Ask) error {
 	if !priced(p.client) || p.shape == free {
 		return nil
 	}
-	var money int64
-	known := ask.Price != nil
-	if known {
-		money, known = ask.Price(ask.Head.Model, u)
+	p.expected.nanoUSD, err = ask.price(u)
+	return err
+}
+
+// errUnpriced marks the refusals of what nobody here knows the price of.
+var errUnpriced = errors.New("not priced")
+
+// price is what so much costs at most. A client whose money is limited may not spend an unknown amount of it.
+func (a Ask) price(u openai.Usage) (nanoUSD int64, err error) {
+	if a.Head.Model == "" {
+		return 0, &proxy.Fault{Kind: proxy.InvalidRequest, Param: "model", Err: errUnpriced,
+			Public: "this client has a money limit, and nobody knows what a request costs that names no model"}
 	}
-	if !known {
-		return &proxy.Fault{Kind: proxy.InvalidRequest, Param: "model",
-			Public: "this model has no price here, so a client with a money limit may not use it"}
+	if a.Price != nil {
+		if money, known := a.Price(a.Head.Model, u); known {
+			return min(max(money, 0), most), nil
+		}
 	}
-	p.expected.nanoUSD = min(max(money, 0), most)
-	return nil
+	return 0, &proxy.Fault{Kind: proxy.ModelNotAllowed, Param: "model", Err: errUnpriced,
+		Public: fmt.Sprintf("this client has a money limit, and the model %.100q has no known price; "+
+			"it can be given one under prices in the configuration of the proxy", a.Head.Model)}
 }
 
 func priced(c *proxy.Client) bool {

@@ -72,7 +72,8 @@ func (p *Permit) Settle(_ context.Context, spent Spent) {
 	if known && p.client.Strict && (used.tokens > p.expected.tokens || used.nanoUSD > p.expected.nanoUSD) {
 		a.metrics.overshoot.Inc()
 		a.log.Error("a request used more than its bound: the strict limits of this client were exceeded", "client", p.client.ID,
-			"model", p.model, "tokens", used.tokens, "bound", p.expected.tokens)
+			"model", p.model, "tokens", used.tokens, "bound", p.expected.tokens,
+			"usd", proxy.DollarText(used.nanoUSD), "usd_bound", proxy.DollarText(p.expected.nanoUSD))
 	}
 	if p.lease != nil {
 		a.teller.reserved.Add(-p.expected.tokens)

@@ -165,12 +165,18 @@ func TestMoney(t *testing.T) {
 	}
 	_, err := a.Admit(t.Context(), soft, chat(`{"model":"unpriced","messages":[]}`))
 	var f *proxy.Fault
-	if !errors.As(err, &f) || f.Kind != proxy.InvalidRequest || f.Param != "model" {
+	if !errors.As(err, &f) || f.Kind != proxy.ModelNotAllowed || f.Param != "model" || !strings.Contains(f.Public, `"unpriced"`) || !strings.Contains(f.Public, "prices") {
 		t.Errorf("without a price: %v", err)
 	}
 	unknown := chat(`{"model":"priced","messages":[]}`)
-	if unknown.Price = nil; kindOf(admit(t, a, soft, unknown)) != proxy.InvalidRequest {
+	if unknown.Price = nil; kindOf(admit(t, a, soft, unknown)) != proxy.ModelNotAllowed {
 		t.Error("without any prices")
+	}
+	if err := admit(t, a, soft, chat(`{"messages":[]}`)); kindOf(err) != proxy.InvalidRequest || !strings.Contains(err.Error(), "names no model") {
+		t.Errorf("without a model: %v", err)
+	}
+	if n := value(t, a.metrics.limits.WithLabelValues("unpriced")); n != 3 {
+		t.Errorf("%d refused for want of a price", n)
 	}
 	kept := admitted(t, a, &proxy.Client{ID: "kept", Quota: soft.Quota}, sized(300, `,"max_tokens":10`))
 	kept.Settle(t.Context(), Spent{Usage: openai.Usage{Input: 1, Output: 1, Basis: openai.Exact}})
