@@ -65,10 +65,12 @@ func usage() *command {
 			if s.json {
 				return s.raw(text)
 			}
-			t := &table{head: []string{"AT", "ID", "REQUESTS", "FAILURES", "MEAN MS", "INPUT", "CACHED", "OUTPUT", "REASONING", "COST USD"}}
+			t := &table{head: []string{"AT", "ID", "REQUESTS", "FAILURES", "MEAN MS", "INPUT", "CACHED", "OUTPUT", "REASONING",
+				"COST USD", "UNPRICED"}}
 			for _, one := range a.Series {
 				for _, p := range one.Points {
-					t.add(p.At, one.ID, p.Requests, p.Failures, millis(p.LatencyMs), p.Tokens.Input, p.Tokens.Cached, p.Tokens.Output, p.Tokens.Reasoning, p.CostUSD)
+					t.add(p.At, one.ID, p.Requests, p.Failures, millis(p.LatencyMs), p.Tokens.Input, p.Tokens.Cached, p.Tokens.Output,
+						p.Tokens.Reasoning, p.CostUSD, p.Unpriced)
 				}
 			}
 			s.print(t)

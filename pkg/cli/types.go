@@ -61,6 +61,16 @@ type client struct {
 	Tokens  []tokenShown  `json:"tokens"`
 	Usage   *usageSummary `json:"usage"`
 	Token   string        `json:"token"` // in the answer that made it only
+
+	Balances []quotaBalance `json:"balances"` // nil: not known
+}
+
+// quotaBalance is how a quota of a client stands.
+type quotaBalance struct {
+	Measure string      `json:"measure"`
+	Period  string      `json:"period"`
+	Limit   json.Number `json:"limit"`
+	Left    json.Number `json:"left"`
 }
 
 type tokenShown struct {
