@@ -142,7 +142,7 @@ func bound(ask Ask) (u openai.Usage, err error) {
 	case ask.Head.Unbounded != "":
 		return u, unbounded(ask.Head.Unbounded, "what "+ask.Head.Unbounded+" asks for")
 	case len(ask.Head.References) > 0:
-		return u, unbounded(ask.Head.References[0], "an object stored upstream")
+		return u, unbounded(ask.Head.References[0].Param, "an object stored upstream")
 	case s == answers && ask.Head.MaxTokens == 0:
 		name := map[string]string{"/v1/responses": "max_output_tokens", "/v1/completions": "max_tokens"}[ask.Op.Path]
 		if name == "" {

@@ -76,6 +76,7 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("streamUsage", c.StreamUsage)
 	p.line("streamIdleTimeout", c.StreamIdleTimeout)
 	p.line("drainTimeout", c.DrainTimeout)
+	p.line("drainDelay", c.DrainDelay)
 	p.line("maxBodyBytes", c.MaxBodyBytes)
 	p.line("requestLogBodies", c.RequestLogBodies)
 	p.line("replayBytes", c.Limits.ReplayBytes)
@@ -174,6 +175,7 @@ func (p *printer) client(c *Client) {
 	}
 	p.optional("models", strings.Join(c.Models, " "))
 	p.optional("pool", c.Pool)
+	p.optional("group", c.Group)
 	if len(c.IPs) > 0 {
 		p.line("    ips", c.IPs)
 	}

@@ -116,7 +116,7 @@ func settle(best *try, d upstream.Delivered, call *proxy.Call, rec *proxy.Record
 	if !d.FirstByte.IsZero() {
 		rec.FirstByte = d.FirstByte.Sub(rec.Start)
 	}
-	if best.answer.Verdict.Outcome == proxy.Served {
+	if best.answer.Verdict.Outcome == proxy.Served && call.Op.Tokens == openai.TokensAnswered {
 		rec.Usage = spent(d, call)
 	}
 	switch d.Verdict.Outcome {
@@ -132,7 +132,7 @@ func settle(best *try, d upstream.Delivered, call *proxy.Call, rec *proxy.Record
 // price writes into the record what its usage costs, once: what the client is charged, what is counted and what is told
 // are the same figure. What was tried with other keys before was not answered, and its usage nobody knows.
 func (r *Relay) price(best *try, call *proxy.Call, rec *proxy.Record) {
-	if best.answer.Verdict.Outcome != proxy.Served || call.Op.Free() || call.Head.Model == "" {
+	if best.answer.Verdict.Outcome != proxy.Served || call.Op.Free() {
 		return
 	}
 	rec.Cost, rec.Priced = r.Prices.Cost(call.Head.Model, rec.Usage)
@@ -183,9 +183,14 @@ func (r *Relay) supported(call *proxy.Call) error {
 		return proxy.Faultf(proxy.InvalidRequest, "with more than one account or client the body must be readable JSON, "+
 			"without Content-Encoding and within limits.replayBytes: it could point at stored objects of others")
 	}
-	if len(call.Head.References) == 0 {
+	param := ""
+	switch o := call.Op.Objects; {
+	case len(call.Head.References) > 0:
+		param = call.Head.References[0].Param
+	case o != nil && call.Op.Tokens != openai.TokensAnswered:
+	default:
 		return nil
 	}
-	return &proxy.Fault{Kind: proxy.NotSupportedYet, Param: call.Head.References[0],
+	return &proxy.Fault{Kind: proxy.NotSupportedYet, Param: param,
 		Public: "objects stored upstream are not supported yet when there is more than one account or client"}
 }
