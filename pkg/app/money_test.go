@@ -97,6 +97,13 @@ func TestCosts(t *testing.T) {
 	if p := r.paid(t, unknown); unknown.status != 200 || p.CostUSD != nil || p.Tokens.Output != 60 {
 		t.Errorf("unknown model: %d, %v dollars for %+v", unknown.status, p.CostUSD, p.Tokens)
 	}
+	moderated := r.post(t, "/v1/moderations", tokenOf("free"), `{"model":"omni-moderation-latest","input":"x"}`)
+	if p := r.paid(t, moderated); moderated.status != 200 || p.CostUSD == nil || *p.CostUSD != "0" {
+		t.Errorf("what is free: %d, %v dollars", moderated.status, p.CostUSD)
+	}
+	if p := r.paid(t, r.get(t, "/v1/models", tokenOf("free"))); p.CostUSD != nil {
+		t.Errorf("what uses nothing: %v dollars", p.CostUSD)
+	}
 	checkSpending(t, r, spending{json.Number(adds(t, costs...)), 1})
 }
 
@@ -129,8 +136,9 @@ func checkSpending(t *testing.T, r *rig, want spending) {
 			t.Errorf("sum %d is %+v, want %+v", i, s, want)
 		}
 	}
+	models := map[string]spending{"gpt-4o-mini": {want.CostUSD, 0}, "gpt-nobody-knows": {"0", 1}, "omni-moderation-latest": {"0", 0}}
 	for _, m := range stats.Models {
-		if unknown := m.ID == "gpt-nobody-knows"; unknown && m.spending != (spending{"0", 1}) || !unknown && m.spending != (spending{want.CostUSD, 0}) {
+		if m.spending != models[m.ID] || len(stats.Models) != len(models) {
 			t.Errorf("%s: %+v", m.ID, m.spending)
 		}
 	}
