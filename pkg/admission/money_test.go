@@ -22,11 +22,11 @@ import (
 
 // spender sends requests of a strict client and keeps the account that the client's state should come to.
 type spender struct {
-	prices *price.Table
-	client *proxy.Client
-	paid   atomic.Int64 // nano-dollars of the requests that have ended
-	served atomic.Int64
-	big    atomic.Int64 // refused with more left than nothing
+	prices  *price.Table
+	client  *proxy.Client
+	paid    atomic.Int64 // nano-dollars of the requests that have ended
+	served  atomic.Int64
+	refused atomic.Int64
 }
 
 var sizes = []int{200, 900, 4000}
@@ -40,10 +40,13 @@ func (s *spender) spend(t *testing.T, a *Admission, random *rand.Rand) {
 	ask.Head.Model, ask.Price = model, s.prices.AtMost
 	p, err := a.Admit(context.Background(), s.client, ask)
 	if err != nil {
-		if kindOf(err) != proxy.OverBudget {
+		switch kindOf(err) {
+		case proxy.OverBudget:
+			s.refused.Add(1)
+		case proxy.LimitsUnknown: // Redis was slow: what it may have charged is given back
+		default:
 			t.Error(err)
 		}
-		s.big.Add(1)
 		return
 	}
 	s.served.Add(1)
@@ -111,9 +114,9 @@ func TestStrictMoneyIsExact(t *testing.T) {
 				}
 			}
 			counted := limit - left(t, stores[0], s.client)["usd/total"]
-			t.Logf("%d served, %d refused, %s of %s dollars", s.served.Load(), s.big.Load(), proxy.DollarText(counted), proxy.DollarText(limit))
-			if counted != s.paid.Load() || counted < limit/2 || s.big.Load() == 0 {
-				t.Errorf("%d counted, %d charged, %d refused: of %d", counted, s.paid.Load(), s.big.Load(), limit)
+			t.Logf("%d served, %d refused, %s of %s dollars", s.served.Load(), s.refused.Load(), proxy.DollarText(counted), proxy.DollarText(limit))
+			if counted != s.paid.Load() || counted < limit/2 || s.refused.Load() == 0 {
+				t.Errorf("%d counted, %d charged, %d refused: of %d", counted, s.paid.Load(), s.refused.Load(), limit)
 			}
 		})
 	}
