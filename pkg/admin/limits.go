@@ -2,7 +2,7 @@ package admin
 
 import (
 	"encoding/json"
-	"strings"
+	"strconv"
 	"time"
 
 	"openai-api-proxy/pkg/balancer"
@@ -36,9 +36,10 @@ func limitsOf(s *balancer.KeyState) []limitAnswer {
 
 // amount is a number of a measure; money in dollars, exactly.
 func amount(m proxy.Measure, n int64) json.Number {
-	b := proxy.Budget{Measure: m, Limit: n}
-	text, _, _ := strings.Cut(b.Amount(), " ")
-	return json.Number(text)
+	if m == proxy.Dollars {
+		return dollars(n)
+	}
+	return json.Number(strconv.FormatInt(n, 10))
 }
 
 // balanceOf is what is left of the quota that is nearest to its end.

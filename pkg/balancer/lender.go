@@ -87,6 +87,7 @@ func (s *share) renewLocked(t *terms) {
 	s.recent, s.alone, s.no, s.calm = recent{}, alone{}, refusal{}, time.Time{}
 	s.refused.Store(0)
 	s.spent.Store(0)
+	s.money.Store(t != nil && t.limits.Counts(proxy.Dollars))
 	for i := range s.slots.idle {
 		s.slots.idle[i].kept = time.Time{}
 	}

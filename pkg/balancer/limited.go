@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -130,6 +131,22 @@ func (s *share) hasQuota() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.terms != nil && len(s.terms.limits.Quota) > 0
+}
+
+// limitsMoney reports whether the key or its account has a quota of money.
+func (k *key) limitsMoney() bool {
+	account := k.account.share.Load()
+	return k.share != nil && k.share.money.Load() || account != nil && account.money.Load()
+}
+
+// unpriced is the fault for a request of which nobody knows what it costs, when the money of every key is limited.
+func unpriced(model string) *proxy.Fault {
+	f := &proxy.Fault{Kind: proxy.ModelNotAllowed, Param: "model"}
+	if f.Public = "the money of every key is limited, and nobody knows what a request costs that names no model"; model != "" {
+		f.Public = fmt.Sprintf("the money of every key is limited, and the model %q has no known price; "+
+			"it can be given one under prices in the configuration of the proxy", clipped(model))
+	}
+	return f
 }
 
 // spentUntil reports whether a quota of the key or of its account is used up, and until when; zero: for ever.

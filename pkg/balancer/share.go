@@ -31,6 +31,7 @@ type share struct {
 	subject string
 	refused atomic.Int64 // unix ns up to which nothing is to be had, as far as is known
 	spent   atomic.Int64 // unix ns up to which a quota is used up; math.MaxInt64: for ever
+	money   atomic.Bool  // it is limited
 
 	gate chan struct{} // of those who ask for a slot at the same time
 

@@ -15,7 +15,10 @@ const (
 )
 
 // Need is what a request is expected to use of the limits of a key and of its account, besides itself.
-type Need struct{ Tokens, NanoUSD int64 }
+type Need struct {
+	Tokens, NanoUSD int64
+	Unpriced        bool // nobody knows what it costs, so no key may serve it whose money is limited
+}
 
 // terms are the limits of a key or an account as one configuration has them. They never change.
 type terms struct {

@@ -16,6 +16,7 @@ type View struct {
 	strategy strategy
 	keys     []*key // sorted by id
 	metered  bool   // a key or an account limits tokens or money
+	kinds    kinds
 	pools    pools
 }
 
@@ -23,6 +24,7 @@ type View struct {
 type key struct {
 	*proxy.Key
 	*vitals
+	kind     *kind
 	account  *account
 	endpoint *endpoint
 	share    *share // nil: it has no limits
@@ -40,6 +42,7 @@ func (b *Balancer) Configure(p Pool) *View {
 	b.limitLocked(v, before, gone)
 	b.view.Store(v)
 	b.known.mu.Unlock()
+	v.pools.prepare(v, before)
 	for _, s := range fresh.rekeyed {
 		b.outbox.wake(s)
 	}
@@ -77,6 +80,11 @@ func newView(b *Balancer, p Pool, before *View) (v *View, came, gone []*key) {
 	}
 	v.metered = slices.ContainsFunc(v.keys, func(k *key) bool { return k.Metered() }) ||
 		slices.ContainsFunc(p.Accounts, func(a proxy.Account) bool { return a.Metered() })
+	var known kinds
+	if before != nil {
+		known = before.kinds
+	}
+	v.kinds = known.assign(v.keys, came)
 	return v, came, append(gone, old...)
 }
 

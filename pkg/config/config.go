@@ -2,7 +2,7 @@
 //
 // Both are read whole before anything is judged, and every mistake is reported at once, with its place: an operator
 // mends a configuration in one go, not in as many as it has mistakes. What is not understood is a mistake, and so is
-// what is understood but not enforced yet (pending.go): a limit that is accepted is enforced.
+// what is understood but not enforced yet: a limit that is accepted is enforced.
 //
 // No mistake and no warning repeats a text that was set. A key pasted into the wrong field would otherwise end up in a
 // log.
@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"openai-api-proxy/pkg/price"
 	"openai-api-proxy/pkg/proxy"
 )
 
@@ -48,6 +49,9 @@ type Config struct {
 	// Clients are who may call, sorted by id. None: every enabled key is a caller's token too (the v1 way). The first
 	// client ends that, so configure all callers at once.
 	Clients []Client
+	// Prices are what models cost, from the file's prices: before those that are part of the program, in no order. A cost is
+	// what is said here, so a wrong one lets money limits be overrun, or refuses too early.
+	Prices []price.Model
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. Default none. A range that callers can send
 	// from lets them choose their address, and so pass the ips of a client.
 	TrustedProxies []netip.Prefix
@@ -68,6 +72,10 @@ type Config struct {
 	// DrainTimeout is how long streams may run on after a stop signal, from DRAIN_TIMEOUT. Default 30s. Keep it under the
 	// pod's terminationGracePeriodSeconds, or they are cut off unsettled.
 	DrainTimeout time.Duration
+	// DrainDelay is how long a replica that was told to stop still takes requests, not ready any more, until every load
+	// balancer has heard of it; from DRAIN_DELAY. Default 5s: more than two looks at /readyz. It comes before DrainTimeout.
+	// Only with RedisURL: a single instance has nobody to hand over to, and stops taking requests at once.
+	DrainDelay time.Duration
 
 	// DataDir keeps embedded state, counters and the made admin token, from DATA_DIR. Default "data". Empty: memory only,
 	// and a restart forgets all of it. Two processes cannot share one.
@@ -120,6 +128,7 @@ func Load(src Source) (*Config, error) {
 	l.keys(root)
 	l.accounts(root)
 	l.clients(root)
+	l.prices(root)
 	root.end(nil)
 	l.agree()
 	if len(l.mistakes) > 0 {

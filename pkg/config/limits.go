@@ -10,12 +10,8 @@ import (
 // limits reads what may be used of a key or an account. Rates let as much through at once as in a minute, as the upstream's
 // own do.
 func limits(f *fields) proxy.Limits {
-	l := proxy.Limits{RPM: f.whole("rpm", 0, 1, mostRate), TPM: f.whole("tpm", 0, 1, mostTokens),
+	return proxy.Limits{RPM: f.whole("rpm", 0, 1, mostRate), TPM: f.whole("tpm", 0, 1, mostTokens),
 		Concurrency: f.whole("concurrency", 0, 1, mostSlots), Quota: budgets(f)}
-	if l.Counts(proxy.Dollars) {
-		f.wrong(f.at, "quota in usd of a key or an account "+notEnforced)
-	}
-	return l
 }
 
 // accounts reads the limits of accounts. One that no key names yet is only doubted: its keys may come at run time.

@@ -13,12 +13,27 @@ func (r *Relay) need(permit *admission.Permit, call *proxy.Call) balancer.Need {
 		return balancer.Need{}
 	}
 	u := permit.Expect(admission.Ask{Op: call.Op, Head: call.Head, Length: call.Body.Length})
-	return balancer.Need{Tokens: u.Input + u.Output}
+	n := balancer.Need{Tokens: u.Input + u.Output}
+	if !call.Op.Free() {
+		cost, known := r.Prices.AtMost(call.Head.Model, u)
+		n.NanoUSD, n.Unpriced = cost, !known
+	}
+	return n
 }
 
-// used tells the key whose answer was forwarded what it really used, where that is known.
+// implausible are more tokens than any model takes in one request. An upstream that says so would put a key off for years.
+const implausible = 1 << 27
+
+// used tells the key whose answer was forwarded what it really used, where that is known. What was not priced costs what was
+// expected.
 func (r *run) used(best *try) {
-	if u := r.rec.Usage; u.Basis != openai.NoUsage {
-		best.pick.Used(balancer.Need{Tokens: max(u.Input, 0) + max(u.Output, 0)})
+	u := r.rec.Usage
+	n := balancer.Need{Tokens: max(u.Input, 0) + max(u.Output, 0), NanoUSD: r.need.NanoUSD}
+	if u.Basis == openai.NoUsage || n.Tokens > implausible {
+		return
 	}
+	if r.rec.Priced {
+		n.NanoUSD = r.rec.Cost
+	}
+	best.pick.Used(n)
 }
