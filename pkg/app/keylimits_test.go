@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"openai-api-proxy/pkg/mockopenai"
+	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/redistest"
 )
 
@@ -136,7 +137,7 @@ func TestKeyTokensOfAFleet(t *testing.T) {
 			t.Fatalf("%d tokens of 20000", bill())
 		}
 	}
-	if bill() < 15000 || statuses[503] == 0 {
+	if bill() < 15000 || statuses[503]+statuses[429] == 0 {
 		t.Errorf("%d tokens of 20000; answers %v", bill(), statuses)
 	}
 }
@@ -192,5 +193,55 @@ func TestLimitsOfRuntimeKeys(t *testing.T) {
 	r.manage(t, "PATCH", "/api/keys/x", `{"rpm":null}`, nil)
 	if n := ask(7); n != 7 {
 		t.Errorf("%d of 7 without a rate", n)
+	}
+}
+
+// What may be spent with a key is a quota like any other: used up, the key is exhausted at every replica until the period ends.
+// A model without a price is not served by a key whose money is limited.
+func TestMoneyOfKeysOfAFleet(t *testing.T) {
+	_, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{Chunks: 60, ContentBytes: 240}))
+	server := redistest.Start(t)
+	replicas := fleet(t, server, 2, map[string]string{"OPENAI_BASE_URL": url, "LOG_LEVEL": "warn", "CONFIG_FILE": "c.json",
+		"file": fmt.Sprintf(`{"keys":[{"id":"a","key":%q,"quota":{"usd":0.05,"period":"month"}},{"id":"b","key":%q,"models":["other-*"]}],
+			"prices":{"gpt-4o-mini":{"input":3,"output":12}}}`, keyNumber(1), keyNumber(2))})
+	cost := func() int64 {
+		var all struct{ Totals struct{ CostUSD json.Number } }
+		if err := json.Unmarshal([]byte(replicas[0].get(t, "/api/stats", adminToken).body), &all); err != nil {
+			t.Fatal(err)
+		}
+		n, err := proxy.NanoDollars(all.Totals.CostUSD.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	state := func(r *rig) string {
+		var k struct{ State string }
+		r.manage(t, "GET", "/api/keys/a", "", &k)
+		return k.State
+	}
+	eventually(t, "the key is exhausted at both replicas", func() bool {
+		for _, a := range crowd(4, 20, func(i int) answer { return replicas[i%2].chat(t, plain) }) {
+			if a.status != 200 && a.status != 429 && a.status != 503 {
+				t.Fatalf("%d %s", a.status, a.body)
+			}
+		}
+		for _, r := range replicas {
+			if a := r.chat(t, plain); a.status != 503 || a.code() != "no_available_key" || state(r) != "exhausted" {
+				return false
+			}
+		}
+		return true
+	})
+	eventually(t, "what is charged is what it costs", func() bool { return held(t, server, "k:a", "usd/month") == cost() })
+	if n := cost(); n > 50_000_000 || n < 45_000_000 {
+		t.Errorf("%d nano-dollars of 50000000", n)
+	}
+	a := replicas[0].chat(t, strings.Replace(plain, "gpt-4o-mini", "unheard-of", 1))
+	if a.status != 403 || a.code() != "model_not_allowed" {
+		t.Errorf("a model without a price: %d %s", a.status, a.body)
+	}
+	if a := replicas[0].chat(t, strings.Replace(plain, "gpt-4o-mini", "other-thing", 1)); a.status != 200 {
+		t.Errorf("with a key whose money nobody limits: %d %s", a.status, a.body)
 	}
 }

@@ -4,15 +4,16 @@ import "time"
 
 // draw is what one attempt took of a share.
 type draw struct {
-	share *share
-	terms *terms
-	costs []int64
-	from  *loan // that it took the last of its units from
-	apart bool  // it took from several
-	alone bool  // decided without the state
-	start []time.Time
-	slot  string
-	held  bool // a slot, by name or without
+	share   *share
+	terms   *terms
+	costs   []int64
+	from    *loan // that it took the last of its units from
+	apart   bool  // it took from several
+	alone   bool  // decided without the state
+	start   []time.Time
+	slot    string
+	counted bool // what is expected of it is counted
+	held    bool // a slot, by name or without
 }
 
 // draw takes what a request needs of a share, or nothing of it. It asks the state only when nothing is at hand.
@@ -32,7 +33,22 @@ func (l *lender) draw(s *share, n Need) (*draw, bool) {
 		l.finishDraw(d, func(*draw) {})
 		return nil, false
 	}
+	if t.metered {
+		s.mu.Lock()
+		d.counted = true
+		d.countLocked(1)
+		s.mu.Unlock()
+	}
 	return d, true
+}
+
+// countLocked counts what is expected of the draw among what goes on, or no longer.
+func (d *draw) countLocked(sign int64) {
+	if s := d.share; d.terms.metered && s.terms == d.terms {
+		for i, cost := range d.costs {
+			s.lent[i] += sign * cost
+		}
+	}
 }
 
 // undo gives back a draw of which nothing was used.
@@ -61,6 +77,9 @@ func (l *lender) finishDraw(d *draw, settleLocked func(*draw)) {
 	s, slot := d.share, d.held
 	s.mu.Lock()
 	settleLocked(d)
+	if d.counted {
+		d.countLocked(-1)
+	}
 	s.leaveLocked(d, time.Now(), l.others())
 	if s.holdsLocked() {
 		l.activeLocked(s)

@@ -83,10 +83,11 @@ func (l *lender) set(subject string, limits *proxy.Limits) (s *share, changed bo
 func (s *share) renewLocked(t *terms) {
 	s.endLocked(time.Now(), true)
 	owed, before := s.owed, s.terms
-	s.terms, s.owed, s.stand, s.wanted = t, nil, nil, nil
+	s.terms, s.owed, s.stand, s.wanted, s.lent = t, nil, nil, nil, nil
 	s.recent, s.alone, s.no, s.calm = recent{}, alone{}, refusal{}, time.Time{}
 	s.refused.Store(0)
 	s.spent.Store(0)
+	s.shut.Store(0)
 	s.money.Store(t != nil && t.limits.Counts(proxy.Dollars))
 	for i := range s.slots.idle {
 		s.slots.idle[i].kept = time.Time{}
@@ -95,6 +96,7 @@ func (s *share) renewLocked(t *terms) {
 		return
 	}
 	s.owed, s.stand, s.wanted = make([]owing, len(t.charges)), make([]standing, len(t.charges)), make([]int64, len(t.charges))
+	s.lent = make([]int64, len(t.charges))
 	for i, o := range owed {
 		s.oweLocked(before.charges[i].Limit, o.start, o.units)
 	}

@@ -3,7 +3,6 @@ package balancer
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"openai-api-proxy/pkg/proxy"
@@ -169,22 +168,11 @@ func (k *key) spentUntil(now int64) (until time.Time, spent bool) {
 // not known.
 func (k *key) limitedUntil(now time.Time) (why proxy.Reason, frees time.Time, limited bool) {
 	for _, s := range [2]*share{k.share, k.account.share.Load()} {
-		limit, at, is := s.frees(now)
-		if !is {
-			continue
-		}
-		if reason := reasonOf(limit); !limited || at.After(frees) {
+		if reason, at, is := s.frees(now); is && (!limited || at.After(frees)) {
 			why, frees, limited = reason, at, true
 		}
 	}
 	return why, frees, limited
-}
-
-func reasonOf(limit string) proxy.Reason {
-	if strings.Contains(limit, "/") {
-		return proxy.Exhausted
-	}
-	return proxy.Limited
 }
 
 // requestsLeft is how many requests are left of the key's quota, if it has one.

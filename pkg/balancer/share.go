@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 )
 
@@ -31,6 +32,7 @@ type share struct {
 	subject string
 	refused atomic.Int64 // unix ns up to which nothing is to be had, as far as is known
 	spent   atomic.Int64 // unix ns up to which a quota is used up; math.MaxInt64: for ever
+	shut    atomic.Int64 // unix ns up to which nobody asks for more of it; what was expected of requests may come back
 	money   atomic.Bool  // it is limited
 
 	gate chan struct{} // of those who ask for a slot at the same time
@@ -46,10 +48,11 @@ type share struct {
 	recent recent
 	asking chan struct{} // closed when the block is there that somebody asks for; nil: nobody does
 	wanted []int64       // by those who wait for it
+	lent   []int64       // what is expected of requests that go on
 	calm   time.Time     // no block is asked for before, unless for want of one
 	slots  slots
 	alone  alone
-	no     refusal
+	no     refusal // the latest
 }
 
 // loan is a block of units of every limit.
@@ -78,10 +81,11 @@ type standing struct {
 	full  time.Time // when all of it is there again; zero: never, or not known
 }
 
-// refusal is the latest.
+// refusal is that of a limit.
 type refusal struct {
 	limit string
 	costs []int64   // what was asked for; nil: a slot
+	since time.Time // of the first of several
 	until time.Time // it is believed
 	frees time.Time // the limit frees; zero: never
 }
@@ -194,24 +198,34 @@ func (s *share) noteLocked(balances []state.Balance, now time.Time) {
 		}
 		s.stand[i] = is
 	}
+	if i := s.terms.index(s.no.limit); i >= 0 && s.terms.isQuota(i) && s.stand[i].left >= s.no.costs[i] {
+		s.no = refusal{} // there is as much again as was asked for
+	}
 	s.noteSpentLocked()
 }
 
 // noteSpentLocked finds out whether a quota is used up, here and in the state.
 func (s *share) noteSpentLocked() {
-	spent := int64(0)
-	for i := range s.terms.charges {
+	var spent, shut int64
+	for i, m := range s.terms.measures {
 		is := &s.stand[i]
 		if !s.terms.isQuota(i) || !is.known || is.left > 0 || s.atHandLocked(i) > 0 {
 			continue
 		}
-		if is.full.IsZero() {
-			spent = math.MaxInt64
-			break
+		until := int64(math.MaxInt64)
+		if !is.full.IsZero() {
+			until = is.full.UnixNano()
 		}
-		spent = max(spent, is.full.UnixNano())
+		if m == proxy.Requests || is.left+s.lent[i] <= 0 {
+			spent = max(spent, until)
+		}
+		if m != proxy.Requests { // less may be used than was expected of requests that go on, elsewhere too
+			until = min(until, time.Now().Add(lentFor).UnixNano())
+		}
+		shut = max(shut, until)
 	}
 	s.spent.Store(spent)
+	s.shut.Store(shut)
 }
 
 // moveLocked moves how a limit stands by what the state is told of it: more was used than it knows, or less.
@@ -228,6 +242,7 @@ func (s *share) moveLocked(limit string, start time.Time, units int64) {
 		s.stand[i].full = s.stand[i].full.Add(c.Rate.Span(units))
 	case c.Quota.Start(time.Now()).Equal(start):
 		s.stand[i].left -= units
+		s.noteSpentLocked()
 	}
 }
 
@@ -237,7 +252,10 @@ func (s *share) refuseLocked(limit string, costs []int64, wait time.Duration, no
 	if costs == nil {
 		most = slotDoubt
 	}
-	r := refusal{limit: limit, costs: costs, until: now.Add(most)}
+	r := refusal{limit: limit, costs: costs, since: now, until: now.Add(most)}
+	if s.no.limit == limit {
+		r.since = s.no.since
+	}
 	if wait >= 0 {
 		r.frees = now.Add(wait)
 		r.until = now.Add(min(most, wait))

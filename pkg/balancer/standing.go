@@ -3,7 +3,6 @@ package balancer
 import (
 	"context"
 	"math"
-	"strings"
 	"time"
 
 	"openai-api-proxy/pkg/proxy"
@@ -92,25 +91,36 @@ func (s *share) isSpent(now int64) (until time.Time, is bool) {
 	return time.Unix(0, at), now < at
 }
 
+// isShut reports whether a quota is used up and nobody asks for more.
+func (s *share) isShut(now int64) bool { return s != nil && now < s.shut.Load() }
+
 // isRefused reports whether nothing is to be had of a share at a time (unix ns), as far as is known.
 func (s *share) isRefused(now int64) bool { return s != nil && now < s.refused.Load() }
 
-// frees is the limit that refused last and has not freed since, and when it will; zero: never.
-func (s *share) frees(now time.Time) (limit string, at time.Time, is bool) {
+// frees is why the limit refused that refused last and has not freed since, and when it will; zero: never.
+func (s *share) frees(now time.Time) (why proxy.Reason, at time.Time, is bool) {
 	if s == nil {
 		return "", time.Time{}, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	frees := s.no.frees
-	if strings.Contains(s.no.limit, "/") { // of a quota something may be left, but not as much as was asked for
-		frees = s.no.until
-	}
-	if s.no.limit == "" || !now.Before(frees) {
+	if s.terms == nil || s.no.limit == "" || !s.no.frees.IsZero() && !now.Before(s.no.frees) {
 		return "", time.Time{}, false
 	}
-	return s.no.limit, s.no.frees, true
+	i := s.terms.index(s.no.limit)
+	switch {
+	case i < 0 || !s.terms.isQuota(i):
+		return proxy.Limited, s.no.frees, true
+	case s.terms.measures[i] != proxy.Requests && (s.stand[i].left+s.lent[i] >= s.no.costs[i] || now.Sub(s.no.since) < certain):
+		return proxy.Limited, now.Add(lentFor), true // less may be used than was expected of requests that go on
+	default:
+		return proxy.Exhausted, s.no.frees, true
+	}
 }
+
+// certain is how long a quota of tokens or money must refuse until it counts as used up: the others may have expected more of
+// their requests than they will use.
+const certain = 2 * time.Second
 
 // nearest is the quota that is nearest to its end.
 func nearest(all []Standing) (is Standing, found bool) {

@@ -93,7 +93,7 @@ func (k *key) stands(now time.Time) KeyState {
 		s.State, s.Since, s.Until = string(rest.Reason), rest.Since, rest.Until
 		return s
 	}
-	if reason, frees, _ := k.limitedUntil(now); reason == proxy.Limited {
+	if reason, frees, limited := k.limitedUntil(now); limited {
 		s.State, s.Until = string(reason), frees
 	}
 	return s

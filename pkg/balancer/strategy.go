@@ -263,7 +263,7 @@ func (k *key) grade(model string, now int64) grade {
 	if !k.rest.ready(now) || !k.account.rest.ready(now) {
 		return unusable
 	}
-	if _, spent := k.spentUntil(now); spent {
+	if k.share.isShut(now) || k.account.share.Load().isShut(now) {
 		return unusable
 	}
 	g := usable
