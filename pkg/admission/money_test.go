@@ -53,6 +53,10 @@ func (s *spender) spend(t *testing.T, a *Admission, random *rand.Rand) {
 	u := openai.Usage{Input: random.Int64N(int64(size) + around + 1), Output: random.Int64N(most*choices + 1), Basis: openai.Exact}
 	u.Cached = random.Int64N(u.Input + 1)
 	u.Written = random.Int64N(u.Input + 1)
+	if all := int64(size) + around; random.IntN(4) == 0 { // as much as the bound allows, in one of the ways
+		u.Input, u.Output = all, most*choices
+		u.Cached, u.Written = []int64{0, all}[random.IntN(2)], []int64{0, all}[random.IntN(2)]
+	}
 	bill, known := s.prices.Cost(model, u)
 	spent := Spent{Usage: u, Cost: bill, Priced: known}
 	switch random.IntN(8) {
