@@ -96,6 +96,9 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	meter := usage.New(a.store, usage.Options{Replica: a.replicaID(), Log: log, Metrics: metrics})
 	a.onStop("usage", meter.Close)
 
+	owners := auth.NewOwners(auth.OwnersOptions{Store: a.store, Log: log, Metrics: metrics})
+	a.onStop("owners of objects", owners.Close)
+
 	up := upstream.New(upstream.Options{IdleTimeout: cfg.StreamIdleTimeout, WriteTimeout: writeTimeout,
 		Mask: a.live.maskSecrets, Proxy: http.ProxyFromEnvironment})
 	a.onStop("upstream", up.Close)
@@ -120,7 +123,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 
 	permits := admission.New(a.store, admission.Options{Replicas: a.replicas, Lease: a.fleet != nil, Log: log, Metrics: metrics})
 	a.onStop("admission", permits.Close)
-	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Log: log, Metrics: metrics})
+	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Owners: owners, Log: log, Metrics: metrics})
 	a.edge = edge.New(edge.Options{Usage: meter, Health: a.health, TrustedProxies: cfg.TrustedProxies,
 		CORSOrigins: cfg.CORSOrigins, MaxBody: cfg.MaxBodyBytes, KeepBodies: cfg.RequestLogBodies, Mask: a.live.maskSecrets,
 		Operator: a.operators.Admin, Log: log, Metrics: metrics})
