@@ -57,6 +57,7 @@ type rig struct {
 	engine   *gin.Engine
 	store    *statetest.Switchable
 	meter    *usage.Meter
+	owners   *auth.Owners
 	keys     *balancer.Balancer
 	mock     *mockopenai.Server
 	contract *contract
@@ -92,6 +93,9 @@ func newRig(t testing.TB, with ...settings) *rig {
 	r.meter = usage.New(r.store, usage.Options{Replica: "r1", Log: log, Metrics: reg})
 	t.Cleanup(func() { _ = r.meter.Close() })
 
+	r.owners = auth.NewOwners(auth.OwnersOptions{Store: r.store, Log: log, Metrics: reg})
+	t.Cleanup(func() { _ = r.owners.Close() })
+
 	var box *seal.Box
 	if !set.noBox {
 		box, _ = seal.New([]proxy.Secret{seal.NewKey()})
@@ -112,7 +116,7 @@ func newRig(t testing.TB, with ...settings) *rig {
 	r.members = []state.Replica{r.self}
 	r.refresh = func() (int64, []state.Replica, error) { return 0, r.members, nil }
 	r.API = New(Options{Gate: auth.NewAdmin(auth.AdminOptions{Token: proxy.NewSecret(adminToken), Gate: gate}), Catalog: cat, Keys: r.keys,
-		Usage: r.meter, Limiter: set.limiter, Rate: set.rate, Replica: func() state.Replica { return r.self },
+		Usage: r.meter, Owners: r.owners, Limiter: set.limiter, Rate: set.rate, Replica: func() state.Replica { return r.self },
 		Fleet:    func(context.Context) ([]state.Replica, error) { return r.members, nil },
 		Refresh:  func(context.Context) (int64, []state.Replica, error) { return r.refresh() },
 		Degraded: func() time.Time { return r.away },

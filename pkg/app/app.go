@@ -137,7 +137,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	if a.public, err = a.bind("callers", cfg.Listen); err != nil {
 		return nil, err
 	}
-	console := a.console(meter, failures, metrics)
+	console := a.console(meter, owners, failures, metrics)
 	if cfg.AdminAddr == "" {
 		console.Mount(a.edge.Engine())
 	} else {
