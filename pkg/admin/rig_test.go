@@ -106,7 +106,7 @@ func newRig(t testing.TB, with ...settings) *rig {
 		t.Fatal(err)
 	}
 
-	gate := auth.New(auth.Options{Failures: auth.NewFailureStore(), Log: log, Metrics: reg})
+	gate := auth.New(auth.Options{Failures: auth.NewFailureStore(), Rate: limiter.Rate{Period: time.Minute, Limit: 60}, Log: log, Metrics: reg})
 	e := edge.New(edge.Options{Usage: r.meter, Log: log, Metrics: reg})
 	if set.limiter == nil {
 		set.limiter, set.rate = auth.NewFailureStore(), limiter.Rate{Period: time.Minute, Limit: 1 << 30}
