@@ -332,3 +332,21 @@ func TestFilteredLists(t *testing.T) {
 		t.Errorf("a filter that this list has not: %d %s", a.status, a.body)
 	}
 }
+
+// What the proxy does not know a setting may open; an id in its path is told by how it begins.
+func TestObjectsOfOperationsThatAreOpened(t *testing.T) {
+	mock, url := upstream(t)
+	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "CLIENT_TOKENS": owning, "CONFIG_FILE": "c.json",
+		"file": `{"operations":{"allow":["GET /v1/files/{id}/news","POST /v1/decisions"]}}`})
+	file := r.makeOne(t, families()["file"], tokenOfB)
+	before := asked(mock)
+	for path, body := range map[string]string{"/v1/files/" + file + "/news": "", "/v1/decisions": `{"input":"x","file_id":"` + file + `"}`} {
+		method := map[bool]string{true: "GET", false: "POST"}[body == ""]
+		if a := r.call(t, method, path, tokenOfA, body); a.status != 404 || a.code() != "not_found" || asked(mock) != before {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	if a := r.get(t, "/v1/files/"+file+"/news", tokenOfB); a.code() == "not_found" || asked(mock) == before {
+		t.Errorf("own: %d %s", a.status, a.body)
+	}
+}

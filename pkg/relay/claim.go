@@ -53,11 +53,9 @@ func (r *Relay) claim(ctx context.Context, call *proxy.Call) (c claim, err error
 
 // references are the objects at which a call points: in its path, its query and its body.
 func references(call *proxy.Call) (all []openai.Reference, err error) {
-	if o := call.Op.Objects; o != nil {
-		for i, family := range o.Slots {
-			if family != "" {
-				all = append(all, openai.Reference{Family: family, ID: call.Slots[i]})
-			}
+	for i, id := range call.Slots {
+		if family := familyOfSlot(call.Op, i, id); family != "" {
+			all = append(all, openai.Reference{Family: family, ID: id})
 		}
 	}
 	if call.Query != "" {
@@ -71,6 +69,18 @@ func references(call *proxy.Call) (all []openai.Reference, err error) {
 		}
 	}
 	return append(all, call.Head.References...), nil
+}
+
+// familyOfSlot is of what family the content of a slot must be. Of an operation that a setting opened, the table does not
+// know: there the id says it.
+func familyOfSlot(op openai.Operation, i int, id string) openai.Family {
+	switch o := op.Objects; {
+	case o == nil && op.Model != openai.ModelInPath:
+		return openai.FamilyOf(id)
+	case o != nil && i < len(o.Slots):
+		return o.Slots[i]
+	}
+	return ""
 }
 
 // cursors are the objects at which a list within an object is to go on. Most are names within it and none of a family.
