@@ -54,6 +54,9 @@ func (r *Relay) claim(ctx context.Context, call *proxy.Call) (c claim, err error
 // references are the objects at which a call points: in its path, its query and its body.
 func references(call *proxy.Call) (all []openai.Reference, err error) {
 	for i, id := range call.Slots {
+		if id == "" {
+			break
+		}
 		if family := familyOfSlot(call.Op, i, id); family != "" {
 			all = append(all, openai.Reference{Family: family, ID: id})
 		}
