@@ -70,6 +70,7 @@ type Options struct {
 	Keys    pool
 	Usage   meter
 	Owners  owners
+	Quotas  quotas
 
 	// Limiter counts the requests of an address that holds a valid token. One that fails lets them pass.
 	Limiter limiter.Store
