@@ -21,10 +21,10 @@ type Tap struct {
 	events bool // server-sent events; otherwise one JSON document
 	silent bool // neither: nothing to read
 
-	line   []byte // the unfinished line, or the body; of a long one some of its last bytes, at least tailKept
-	cut    bool   // line is long: its beginning was read by seeHead, and is gone
-	named  kind   // by the event's own name, which stands on a line before its data
-	begun  kind   // by the beginning of a long line, to be counted when its end comes
+	line  []byte // the unfinished line, or the body; of a long one some of its last bytes, at least tailKept
+	cut   bool   // line is long: its beginning was read by seeHead, and is gone
+	named kind   // by the event's own name, which stands on a line before its data
+	begun kind   // by the beginning of a long line, to be counted when its end comes
 	reading
 
 	end   reading // as it stands when no more bytes come
