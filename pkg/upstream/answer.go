@@ -195,8 +195,12 @@ func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
 
 // pump moves bytes until one side ends. io.EOF from the upstream is a nil readErr.
 func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer, d *Delivered) (readErr, writeErr error) {
-	buf := a.client.buffers.Get().(*[]byte)
-	defer a.client.buffers.Put(buf)
+	buffers := &a.client.buffers
+	if a.isStream() {
+		buffers = &a.client.small
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
 	a.quiet.within(a.client.opts.IdleTimeout)
 	for {
 		a.quiet.wait()

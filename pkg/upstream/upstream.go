@@ -36,7 +36,8 @@ type Options struct {
 type Client struct {
 	opts      Options
 	transport *http.Transport
-	buffers   sync.Pool // of *[]byte
+	buffers   sync.Pool // of *[]byte, for documents
+	small     sync.Pool // the same, for streams
 	taps      sync.Pool // of *openai.Tap
 }
 
@@ -46,6 +47,8 @@ const (
 	// idleConnections per upstream host: the stock 2 would make every burst dial again.
 	idleConnections = 1024
 	copyBuffer      = 16 << 10
+	// streamBuffer is as long as what the transport reads at once: a stream may be open for minutes, with thousands beside it.
+	streamBuffer = 4 << 10
 )
 
 // New makes a Client. Close it to give the idle connections back.
@@ -69,6 +72,7 @@ func New(o Options) *Client {
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 15 * time.Second},
 	}}
 	c.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
+	c.small.New = func() any { b := make([]byte, streamBuffer); return &b }
 	c.taps.New = func() any { return new(openai.Tap) }
 	return c
 }
