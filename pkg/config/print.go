@@ -76,6 +76,7 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("streamUsage", c.StreamUsage)
 	p.line("streamIdleTimeout", c.StreamIdleTimeout)
 	p.line("drainTimeout", c.DrainTimeout)
+	p.line("drainDelay", c.DrainDelay)
 	p.line("maxBodyBytes", c.MaxBodyBytes)
 	p.line("requestLogBodies", c.RequestLogBodies)
 	p.line("replayBytes", c.Limits.ReplayBytes)
@@ -84,6 +85,7 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("operations", "")
 	p.line("  allow", c.Operations.Allow)
 	p.line("  deny", c.Operations.Deny)
+	c.printPrices(p)
 	p.line("logLevel", strings.ToLower(c.LogLevel.String()))
 	p.line("logFormat", cmp.Or(c.LogFormat, "text on a terminal, else json"))
 }

@@ -41,6 +41,9 @@ func attributes(attrs []slog.Attr, rec *proxy.Record) []slog.Attr {
 		slog.String("usage", string(rec.Usage.Basis)),
 		slog.Int64("bytes_in", rec.BytesIn), slog.Int64("bytes_out", rec.BytesOut),
 		slog.Float64("first_byte_ms", milliseconds(rec.FirstByte)), slog.Float64("total_ms", milliseconds(rec.Total)))
+	if rec.Priced {
+		attrs = append(attrs, slog.Any("cost_usd", json.Number(proxy.DollarText(rec.Cost))))
+	}
 	if rec.Upstream != "" {
 		attrs = append(attrs, slog.String("upstream_id", printable(rec.Upstream)))
 	}
@@ -102,10 +105,12 @@ func appendValue(b []byte, v slog.Value) []byte {
 		return strconv.AppendBool(b, v.Bool())
 	case slog.KindFloat64:
 		return strconv.AppendFloat(b, v.Float64(), 'f', -1, 64)
-	default:
-		text, _ := json.Marshal(v.Any()) // the few that are lists
-		return append(b, text...)
 	}
+	if n, isNumber := v.Any().(json.Number); isNumber {
+		return append(b, n...)
+	}
+	text, _ := json.Marshal(v.Any()) // the few that are lists
+	return append(b, text...)
 }
 
 // appendText appends a string of JSON. Nearly all need no escapes.
