@@ -2,14 +2,12 @@ package conformance
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"openai-api-proxy/pkg/redistest"
@@ -130,30 +128,10 @@ func (g *guide) serve(t *testing.T, mock string) {
 		`"status":"ok"`, `"chat.completion"`, "data: [DONE]")
 }
 
-// start runs a proxy until the end of the test and waits until it is ready.
+// start runs a proxy until the end of the test; the program is on its path.
 func (g *guide) start(t *testing.T, p *exec.Cmd, port string, env ...string) {
 	t.Helper()
-	p.Dir = t.TempDir()
-	p.Env = append([]string{"PATH=" + binaries + ":" + os.Getenv("PATH")}, env...)
-	log := new(output)
-	p.Stdout, p.Stderr = log, log
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.Process.Signal(syscall.SIGTERM)
-		if err := p.Wait(); err != nil {
-			t.Errorf("%v\n%s", err, log)
-		}
-	})
-	eventually(t, "ready", func() bool {
-		resp, err := http.Get("http://127.0.0.1:" + port + "/readyz")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
+	await(t, "http://127.0.0.1:"+port+"/readyz", append(env, "PATH="+binaries+":"+os.Getenv("PATH")), p)
 }
 
 // remote is what is done from one's own computer to a proxy elsewhere.
