@@ -66,7 +66,7 @@ func (p *Permit) Settle(_ context.Context, spent Spent) {
 			return used.tokens
 		}
 	}
-	if known && p.client.Strict && (used.tokens > p.expected.tokens || used.nanoUSD > p.expected.nanoUSD) {
+	if known && p.client.Strict && p.client.Metered() && (used.tokens > p.expected.tokens || used.nanoUSD > p.expected.nanoUSD) {
 		a.metrics.overshoot.Inc()
 		a.log.Error("a request used more than its bound: the strict limits of this client were exceeded", "client", p.client.ID,
 			"model", p.model, "tokens", used.tokens, "bound", p.expected.tokens)

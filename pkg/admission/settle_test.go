@@ -139,6 +139,17 @@ func TestSettledFor(t *testing.T) {
 	}
 }
 
+// A strict client whose limits count no tokens has no bound of them to exceed.
+func TestStrictWithoutTokens(t *testing.T) {
+	a, log := open(t, inMemory(), nil)
+	p := admitted(t, a, &proxy.Client{ID: "few", Strict: true, Concurrency: 2}, sized(300, ""))
+	p.Settle(t.Context(), exact(40, 5))
+	told(t, a)
+	if over := value(t, a.metrics.overshoot); over != 0 || strings.Contains(log.String(), "more than its bound") {
+		t.Errorf("overshoot counted %d times:\n%s", over, log)
+	}
+}
+
 func TestMoney(t *testing.T) {
 	s := inMemory()
 	a, _ := open(t, s, nil)

@@ -11,11 +11,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/ulule/limiter/v3"
 
-	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/auth"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/catalog"
@@ -25,8 +22,6 @@ import (
 	"openai-api-proxy/pkg/relay"
 	"openai-api-proxy/pkg/state"
 	"openai-api-proxy/pkg/state/redisstate"
-	"openai-api-proxy/pkg/upstream"
-	"openai-api-proxy/pkg/usage"
 )
 
 const (
@@ -75,7 +70,7 @@ type App struct {
 }
 
 // Start wires the parts and serves until Stop. It is one straight line on purpose: each step may use all that was made
-// before it, and what it makes is undone in reverse order.
+// before it, and what it makes is undone in reverse order. The steps are in parts.go.
 func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error) {
 	log := o.Log
 	a := &App{Options: o, cfg: cfg, log: log, started: time.Now(), id: newID()}
@@ -84,69 +79,30 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 			err = errors.Join(err, a.unwind())
 		}
 	}()
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-
-	if a.store, a.fleet, err = openStore(cfg, log); err != nil {
+	metrics := newRegistry()
+	if err = a.openState(); err != nil {
 		return nil, err
 	}
-	a.onStop("state", a.store.Close)
-
-	meter := usage.New(a.store, usage.Options{Replica: a.replicaID(), Log: log, Metrics: metrics})
-	a.onStop("usage", meter.Close)
-
-	up := upstream.New(upstream.Options{IdleTimeout: cfg.StreamIdleTimeout, WriteTimeout: writeTimeout,
-		Mask: a.live.maskSecrets, Proxy: http.ProxyFromEnvironment})
-	a.onStop("upstream", up.Close)
-
-	a.keys = balancer.New(balancer.Options{Store: a.store, Confirm: up.Confirm, LeaseCursor: a.fleet != nil,
-		Replicas: a.replicas, Log: log, Metrics: metrics})
-	a.onStop("balancer", func() error { a.keys.Close(); return nil })
+	meter := a.meter(metrics)
+	up := a.upstream()
+	a.keys = a.balancer(up, metrics)
 	// Registered before the listeners, so that the fleet is heard until the last request is served.
 	a.onStop("member of the fleet", a.member.leave)
 
-	failures := auth.NewFailureStore()
-	if a.fleet != nil {
-		failures = a.fleet.Limiter()
-	}
-	rate := limiter.Rate{Period: time.Minute, Limit: failedLogins}
-	gate := auth.New(auth.Options{Failures: failures, Rate: rate, Log: log, Metrics: metrics})
-	adminToken, err := a.adminToken()
-	if err != nil {
+	failures := a.failures()
+	gate := auth.New(auth.Options{Failures: failures, Rate: limiter.Rate{Period: time.Minute, Limit: failedLogins}, Log: log, Metrics: metrics})
+	if a.operators, err = a.tokens(gate); err != nil {
 		return nil, err
 	}
-	a.operators = auth.NewAdmin(auth.AdminOptions{Token: adminToken, Metrics: cfg.MetricsToken, Gate: gate})
-
-	permits := admission.New(a.store, admission.Options{Replicas: a.replicas, Lease: a.fleet != nil, Log: log, Metrics: metrics})
-	a.onStop("admission", permits.Close)
-	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Log: log, Metrics: metrics})
-	a.edge = edge.New(edge.Options{Usage: meter, Health: a.health, TrustedProxies: cfg.TrustedProxies,
-		CORSOrigins: cfg.CORSOrigins, MaxBody: cfg.MaxBodyBytes, KeepBodies: cfg.RequestLogBodies, Mask: a.live.maskSecrets,
-		Operator: a.operators.Admin, Log: log, Metrics: metrics})
+	spine := relay.New(relay.Options{Admission: a.admission(metrics), Upstream: up, Log: log, Metrics: metrics})
+	a.edge = a.callers(meter, metrics)
 	a.live.parts(a, gate, spine)
-
 	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err
 	}
-
-	// Both addresses are taken before anything is served: a replica tells operators where callers find it.
-	if a.public, err = a.bind("callers", cfg.Listen); err != nil {
+	if err = a.listen(a.console(meter, failures, metrics)); err != nil {
 		return nil, err
 	}
-	console := a.console(meter, failures, metrics)
-	if cfg.AdminAddr == "" {
-		console.Mount(a.edge.Engine())
-	} else {
-		engine := a.edge.NewEngine()
-		console.Mount(engine)
-		if a.private, err = a.bind("operators", cfg.AdminAddr); err != nil {
-			return nil, err
-		}
-		a.serve(a.private, engine)
-	}
-	a.serve(a.public, a.edge.Engine())
-	a.onStop("streams of events", console.Close) // before the listeners wait for what they serve
 	if err = a.join(ctx, metrics); err != nil {
 		return nil, err
 	}

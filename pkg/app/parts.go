@@ -1,0 +1,104 @@
+package app
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/ulule/limiter/v3"
+
+	"openai-api-proxy/pkg/admin"
+	"openai-api-proxy/pkg/admission"
+	"openai-api-proxy/pkg/auth"
+	"openai-api-proxy/pkg/balancer"
+	"openai-api-proxy/pkg/edge"
+	"openai-api-proxy/pkg/upstream"
+	"openai-api-proxy/pkg/usage"
+)
+
+// The parts of a proxy, in the order in which Start makes them. Each registers at once how it ends.
+
+func newRegistry() *prometheus.Registry {
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return metrics
+}
+
+func (a *App) openState() (err error) {
+	if a.store, a.fleet, err = openStore(a.cfg, a.log); err != nil {
+		return err
+	}
+	a.onStop("state", a.store.Close)
+	return nil
+}
+
+func (a *App) meter(metrics *prometheus.Registry) *usage.Meter {
+	meter := usage.New(a.store, usage.Options{Replica: a.replicaID(), Log: a.log, Metrics: metrics})
+	a.onStop("usage", meter.Close)
+	return meter
+}
+
+func (a *App) upstream() *upstream.Client {
+	up := upstream.New(upstream.Options{IdleTimeout: a.cfg.StreamIdleTimeout, WriteTimeout: writeTimeout,
+		Mask: a.live.maskSecrets, Proxy: http.ProxyFromEnvironment})
+	a.onStop("upstream", up.Close)
+	return up
+}
+
+func (a *App) balancer(up *upstream.Client, metrics *prometheus.Registry) *balancer.Balancer {
+	keys := balancer.New(balancer.Options{Store: a.store, Confirm: up.Confirm, LeaseCursor: a.fleet != nil,
+		Replicas: a.replicas, Log: a.log, Metrics: metrics})
+	a.onStop("balancer", func() error { keys.Close(); return nil })
+	return keys
+}
+
+// failures is where failed authentications are counted: all replicas count together.
+func (a *App) failures() limiter.Store {
+	if a.fleet != nil {
+		return a.fleet.Limiter()
+	}
+	return auth.NewFailureStore()
+}
+
+// tokens are those of operators.
+func (a *App) tokens(gate *auth.Gate) (*auth.Tokens, error) {
+	token, err := a.adminToken()
+	if err != nil {
+		return nil, err
+	}
+	return auth.NewAdmin(auth.AdminOptions{Token: token, Metrics: a.cfg.MetricsToken, Gate: gate}), nil
+}
+
+func (a *App) admission(metrics *prometheus.Registry) *admission.Admission {
+	permits := admission.New(a.store, admission.Options{Replicas: a.replicas, Lease: a.fleet != nil, Log: a.log, Metrics: metrics})
+	a.onStop("admission", permits.Close)
+	return permits
+}
+
+// callers is the public surface.
+func (a *App) callers(meter *usage.Meter, metrics *prometheus.Registry) *edge.Edge {
+	return edge.New(edge.Options{Usage: meter, Health: a.health, TrustedProxies: a.cfg.TrustedProxies,
+		CORSOrigins: a.cfg.CORSOrigins, MaxBody: a.cfg.MaxBodyBytes, KeepBodies: a.cfg.RequestLogBodies, Mask: a.live.maskSecrets,
+		Operator: a.operators.Admin, Log: a.log, Metrics: metrics})
+}
+
+// listen serves callers and operators. Both addresses are taken before anything is served: a replica tells operators where
+// callers find it.
+func (a *App) listen(console *admin.API) (err error) {
+	if a.public, err = a.bind("callers", a.cfg.Listen); err != nil {
+		return err
+	}
+	if a.cfg.AdminAddr == "" {
+		console.Mount(a.edge.Engine())
+	} else {
+		engine := a.edge.NewEngine()
+		console.Mount(engine)
+		if a.private, err = a.bind("operators", a.cfg.AdminAddr); err != nil {
+			return err
+		}
+		a.serve(a.private, engine)
+	}
+	a.serve(a.public, a.edge.Engine())
+	a.onStop("streams of events", console.Close) // before the listeners wait for what they serve
+	return nil
+}
