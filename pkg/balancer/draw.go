@@ -10,6 +10,7 @@ type draw struct {
 	from    *loan // that it took the last of its units from
 	apart   bool  // it took from several
 	alone   bool  // decided without the state
+	stale   bool  // it could not be decided: the limits are others now
 	start   []time.Time
 	slot    string
 	counted bool // what is expected of it is counted
@@ -25,12 +26,20 @@ func (l *lender) draw(s *share, n Need) (*draw, bool) {
 		return nil, true
 	}
 	d := &draw{share: s, terms: t, costs: t.costs(n)}
-	if t.limits.Concurrency > 0 && !l.slot(d) {
+	taken := t.limits.Concurrency == 0 || l.slot(d)
+	if !taken && !d.stale {
 		l.metrics.limited.WithLabelValues(atOnce).Inc()
-		return nil, false
 	}
-	if len(t.charges) > 0 && !l.units(d) {
+	if taken && len(t.charges) > 0 {
+		taken = l.units(d)
+	}
+	if !taken {
 		l.finishDraw(d, func(*draw) {})
+	}
+	switch {
+	case d.stale:
+		return l.draw(s, n)
+	case !taken:
 		return nil, false
 	}
 	if t.metered {
