@@ -245,3 +245,51 @@ func TestMoneyOfKeysOfAFleet(t *testing.T) {
 		t.Errorf("with a key whose money nobody limits: %d %s", a.status, a.body)
 	}
 }
+
+// Without Redis the keys go on at each replica's part of their limits, and what was let through is counted once it answers.
+func TestKeyLimitsWithoutRedis(t *testing.T) {
+	_, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{ContentBytes: 4}))
+	server := redistest.Start(t)
+	replicas := fleet(t, server, 2, map[string]string{"OPENAI_BASE_URL": url, "LOG_LEVEL": "warn", "OPENAI_API_KEYS": fmt.Sprintf(
+		`[{"id":"a","key":%q,"quota":{"requests":200,"period":"total"}},{"id":"b","key":%q,"rpm":60,"concurrency":20}]`, keyNumber(1), keyNumber(2))})
+	served := func(calls int) (ok int64) {
+		for _, a := range crowd(4, calls, func(i int) answer { return replicas[i%2].chat(t, plain) }) {
+			if a.status == 200 {
+				ok++
+			} else if a.status != 429 && a.status != 503 {
+				t.Fatalf("%d %s", a.status, a.body)
+			}
+		}
+		return ok
+	}
+	eventually(t, "each replica knows of the other", func() bool {
+		return strings.Contains(replicas[0].get(t, "/metrics", adminToken).body, "oap_replicas 2\n") &&
+			strings.Contains(replicas[1].get(t, "/metrics", adminToken).body, "oap_replicas 2\n")
+	})
+	if n := served(20); n != 20 {
+		t.Fatalf("%d of 20", n)
+	}
+	server.Freeze()
+	n := served(40)
+	if n != 40 {
+		t.Errorf("%d of 40 while Redis was frozen", n)
+	}
+	for _, r := range replicas {
+		if !strings.Contains(r.get(t, "/metrics", adminToken).body, `oap_state_undecided_total{what="key limits"}`) {
+			t.Error("it is not counted")
+		}
+	}
+	server.Thaw()
+	byA := func() (sum int64) {
+		for _, k := range replicas[0].stats(t).Keys {
+			if k.ID == "a" {
+				sum = k.Requests
+			}
+		}
+		return sum
+	}
+	eventually(t, "what was let through is counted", func() bool {
+		n := byA()
+		return n >= 20 && held(t, server, "k:a", "requests/total") == n
+	})
+}
