@@ -42,22 +42,23 @@ func (l *lender) draw(s *share, n Need) (*draw, bool) {
 	case !taken:
 		return nil, false
 	}
-	if t.metered {
-		s.mu.Lock()
-		d.counted = true
-		d.countLocked(1)
-		s.mu.Unlock()
-	}
 	return d, true
 }
 
 // countLocked counts what is expected of the draw among what goes on, or no longer.
-func (d *draw) countLocked(sign int64) {
-	if s := d.share; d.terms.metered && s.terms == d.terms {
-		for i, cost := range d.costs {
-			s.lent[i] += sign * cost
+func (d *draw) countLocked(on bool) {
+	s := d.share
+	if s.terms != d.terms || d.counted == on {
+		return
+	}
+	for i, cost := range d.costs {
+		if on {
+			s.lent[i] += cost
+		} else {
+			s.lent[i] -= cost
 		}
 	}
+	d.counted = on
 }
 
 // undo gives back a draw of which nothing was used.
@@ -86,9 +87,7 @@ func (l *lender) finishDraw(d *draw, settleLocked func(*draw)) {
 	s, slot := d.share, d.held
 	s.mu.Lock()
 	settleLocked(d)
-	if d.counted {
-		d.countLocked(-1)
-	}
+	d.countLocked(false)
 	s.leaveLocked(d, time.Now(), l.others())
 	if s.holdsLocked() {
 		l.activeLocked(s)

@@ -84,7 +84,7 @@ func (s *share) renewLocked(t *terms) {
 	s.endLocked(time.Now(), true)
 	owed, before := s.owed, s.terms
 	s.terms, s.owed, s.stand, s.wanted, s.lent = t, nil, nil, nil, nil
-	s.recent, s.alone, s.no, s.calm = recent{}, alone{}, refusal{}, time.Time{}
+	s.recent, s.alone, s.no, s.calm, s.over = recent{}, alone{}, refusal{}, time.Time{}, time.Time{}
 	s.refused.Store(0)
 	s.spent.Store(0)
 	s.shut.Store(0)
@@ -268,6 +268,7 @@ func (l *lender) lend(t *terms, size []int64, d *draw) bool {
 	b := newLoan(t, name, size, v.Balances, begin)
 	if d.costs != nil {
 		b.serve(d)
+		d.countLocked(true)
 	}
 	s.loans = append(s.loans, b)
 	if present {
