@@ -66,6 +66,7 @@ type App struct {
 	follower  *catalog.Follower
 	reloads   reloads
 	live      live
+	meter     *usage.Meter
 	keys      *balancer.Balancer
 	operators *auth.Tokens
 	madeToken proxy.Secret // the admin token that was made here
@@ -91,10 +92,10 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	if a.store, a.fleet, err = openStore(cfg, log); err != nil {
 		return nil, err
 	}
+	a.meter = usage.New(a.store, usage.Options{Replica: a.replicaID(), Journal: a.journals(), Log: log, Metrics: metrics})
+	a.onStop("journal", a.meter.Leave) // when the state was closed, and so has what it was told for good
 	a.onStop("state", a.store.Close)
-
-	meter := usage.New(a.store, usage.Options{Replica: a.replicaID(), Log: log, Metrics: metrics})
-	a.onStop("usage", meter.Close)
+	a.onStop("usage", a.meter.Close)
 
 	up := upstream.New(upstream.Options{IdleTimeout: cfg.StreamIdleTimeout, WriteTimeout: writeTimeout,
 		Mask: a.live.maskSecrets, Proxy: http.ProxyFromEnvironment})
@@ -121,7 +122,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	permits := admission.New(a.store, admission.Options{Replicas: a.replicas, Lease: a.fleet != nil, Log: log, Metrics: metrics})
 	a.onStop("admission", permits.Close)
 	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Log: log, Metrics: metrics})
-	a.edge = edge.New(edge.Options{Usage: meter, Health: a.health, TrustedProxies: cfg.TrustedProxies,
+	a.edge = edge.New(edge.Options{Usage: a.meter, Health: a.health, TrustedProxies: cfg.TrustedProxies,
 		CORSOrigins: cfg.CORSOrigins, MaxBody: cfg.MaxBodyBytes, KeepBodies: cfg.RequestLogBodies, Mask: a.live.maskSecrets,
 		Operator: a.operators.Admin, Log: log, Metrics: metrics})
 	a.live.parts(a, gate, spine)
@@ -134,7 +135,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	if a.public, err = a.bind("callers", cfg.Listen); err != nil {
 		return nil, err
 	}
-	console := a.console(meter, failures, metrics)
+	console := a.console(failures, metrics)
 	if cfg.AdminAddr == "" {
 		console.Mount(a.edge.Engine())
 	} else {

@@ -40,7 +40,8 @@ var ErrFull = errors.New("the journal is full: what it holds waits to be counted
 type Batch struct {
 	Number    int64 // from 1, without gaps
 	From, End int64
-	At        time.Time // in whole seconds
+	At        time.Time // that the batch is of
+	Marked    time.Time // when the mark was written; both in whole seconds
 }
 
 // Journal is the journal of one process.
@@ -93,11 +94,11 @@ func (j *Journal) Append(row []byte) (int64, error) {
 func (j *Journal) Seal(end int64, at time.Time) (Batch, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	b := Batch{Number: j.last + 1, From: j.cut, End: end, At: at.UTC().Truncate(time.Second)}
+	b := Batch{Number: j.last + 1, From: j.cut, End: end, At: at.UTC().Truncate(time.Second), Marked: time.Now().UTC().Truncate(time.Second)}
 	if end <= j.cut || end > j.next {
 		return Batch{}, fmt.Errorf("journal: there are no rows %d to %d to seal", j.cut, end)
 	}
-	if err := j.writeLocked(frame{batchKind, b.Number, numbers(b.From, b.End, b.At.Unix())}); err != nil {
+	if err := j.writeLocked(frame{batchKind, b.Number, numbers(b.From, b.End, b.At.Unix(), b.Marked.Unix())}); err != nil {
 		return Batch{}, err
 	}
 	j.last, j.cut = b.Number, b.End

@@ -98,9 +98,9 @@ func (j *Journal) understand(s *segment, f frame) {
 		j.next, s.end = f.number+1, f.number+1
 	case batchKind:
 		b := Batch{Number: f.number}
-		var at int64
-		readNumbers(f.holds, &b.From, &b.End, &at)
-		b.At = time.Unix(at, 0).UTC()
+		var at, marked int64
+		readNumbers(f.holds, &b.From, &b.End, &at, &marked)
+		b.At, b.Marked = time.Unix(at, 0).UTC(), time.Unix(marked, 0).UTC()
 		j.last, j.cut, s.last = max(j.last, b.Number), max(j.cut, b.End), max(s.last, b.Number)
 		j.marked = append(j.marked, b)
 	case countedKind:
