@@ -23,12 +23,13 @@ import (
 func openStore(cfg *config.Config, log *slog.Logger) (store state.Store, fleet *redisstate.Store, err error) {
 	switch {
 	case !cfg.RedisURL.IsZero():
-		fleet, err = redisstate.Open(cfg.RedisURL.Reveal(), cfg.RedisPrefix, cfg.Fingerprint(), log)
+		fleet, err = redisstate.Open(cfg.RedisURL.Reveal(), cfg.RedisPrefix, cfg.Fingerprint(), log,
+			redisstate.WithRequests(cfg.RequestsKept))
 		return fleet, fleet, err
 	case cfg.DataDir == "":
-		return memstate.New(), nil, nil
+		return memstate.New(memstate.WithRequests(int(cfg.RequestsKept))), nil, nil
 	default:
-		store, err = memstate.Open(cfg.DataDir, memstate.WithLog(log))
+		store, err = memstate.Open(cfg.DataDir, memstate.WithLog(log), memstate.WithRequests(int(cfg.RequestsKept)))
 		return store, nil, err
 	}
 }

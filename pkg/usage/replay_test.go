@@ -106,7 +106,7 @@ func manyKills(t *rapid.T, dir journal.Dir, w world) {
 	if err := m.flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); journalsIn(dir) > 1; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); journalsIn(dir) > 1; time.Sleep(20 * time.Millisecond) {
 		replay()
 		if time.Now().After(end) {
 			t.Fatalf("%d journals are left", journalsIn(dir))
