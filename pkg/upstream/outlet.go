@@ -9,18 +9,22 @@ import (
 
 // outlet writes to the caller: each write has its own deadline, since a deadline for the whole answer would cut long
 // streams and none at all would let a stalled reader hold one open for ever.
+//
+// The last byte of an answer whose length is known is left to the server, which sends it when the handler returns, as it does
+// with the end of the others: by then the request is recorded. No caller has a whole answer that was not counted.
 type outlet struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration
-	flush   bool // after each write
+	flush   bool  // after each write
+	length  int64 // of the answer; negative: nobody knows
 	filter  *openai.UsageFilter
 	bytes   int64
 	first   time.Time
 }
 
-func newOutlet(w http.ResponseWriter, timeout time.Duration, flush bool) *outlet {
-	return &outlet{w: w, control: http.NewResponseController(w), timeout: timeout, flush: flush}
+func newOutlet(w http.ResponseWriter, timeout time.Duration, flush bool, length int64) *outlet {
+	return &outlet{w: w, control: http.NewResponseController(w), timeout: timeout, flush: flush, length: length}
 }
 
 func (o *outlet) write(p []byte) error {
@@ -39,9 +43,18 @@ func (o *outlet) send(p []byte) error {
 	if o.first.IsZero() {
 		o.first = time.Now()
 	}
+	last := o.bytes+int64(len(p)) == o.length
+	if last && len(p) > 1 {
+		n, err := o.w.Write(p[:len(p)-1])
+		o.bytes += int64(n)
+		if err != nil {
+			return err
+		}
+		p = p[len(p)-1:]
+	}
 	n, err := o.w.Write(p)
 	o.bytes += int64(n)
-	if err == nil && o.flush {
+	if err == nil && o.flush && !last {
 		err = o.control.Flush()
 	}
 	return err
