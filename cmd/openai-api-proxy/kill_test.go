@@ -27,14 +27,14 @@ func kills(t *testing.T) int {
 
 // callers call one proxy or another until they are stopped, and remember what they saw.
 type callers struct {
-	mu    sync.Mutex // guards both
-	whole map[string]bool
-	begun int // requests that may have reached the upstream
+	mu    sync.Mutex        // guards both
+	whole map[string]string // what answers that came to their end were
+	begun int               // requests that may have reached the upstream
 	all   sync.WaitGroup
 	stop  chan struct{}
 }
 
-func newCallers() *callers { return &callers{whole: map[string]bool{}} }
+func newCallers() *callers { return &callers{whole: map[string]string{}} }
 
 func (c *callers) start(n int, to ...*process) {
 	c.stop = make(chan struct{})
@@ -61,7 +61,7 @@ func (c *callers) saw(one called) {
 	defer c.mu.Unlock()
 	c.begun++
 	if one.whole {
-		c.whole[one.id] = true
+		c.whole[one.id] = one.what
 	}
 }
 
@@ -124,13 +124,16 @@ func settled(t *testing.T, dataDir string, living int) {
 	time.Sleep(300 * time.Millisecond) // three intervals
 }
 
-// reconcile holds the ledger against what callers saw and what the upstream billed.
-func reconcile(t *testing.T, ledger map[string]row, c *callers, upstream *mockopenai.Server, quiet bool) {
+// reconcile holds the ledger, as the first of the proxies tells it, against what callers saw and what the upstream billed.
+func reconcile(t *testing.T, c *callers, upstream *mockopenai.Server, quiet bool, proxies ...*process) {
 	t.Helper()
+	ledger := proxies[0].ledger()
 	lost := 0
-	for id := range c.whole {
+	for id, what := range c.whole {
 		if _, there := ledger[id]; !there {
-			lost++
+			if lost++; lost < 5 {
+				t.Logf("lost: %s %s", id, what)
+			}
 		}
 	}
 	bill := upstream.Stats()[testKey]
@@ -142,6 +145,11 @@ func reconcile(t *testing.T, ledger map[string]row, c *callers, upstream *mockop
 		c.begun, len(c.whole), len(ledger), lost, bill.Requests, bill.OutputTokens, output)
 	if lost > 0 {
 		t.Errorf("%d of %d answers are not in the ledger", lost, len(c.whole))
+	}
+	for _, p := range proxies {
+		if strings.Contains(p.logs.String(), "in memory only") {
+			t.Errorf("%s could not write its journal", p.url)
+		}
 	}
 	if len(c.whole) < 100 {
 		t.Errorf("only %d answers", len(c.whole))
@@ -180,7 +188,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		}
 		c.end()
 		settled(t, dataDir, 1)
-		reconcile(t, p.ledger(), c, upstream, false)
+		reconcile(t, c, upstream, false, p)
 	})
 }
 
@@ -198,7 +206,7 @@ func TestKilledAfterTheLastAnswer(t *testing.T) {
 			p.run()
 		}
 		settled(t, dataDir, 1)
-		reconcile(t, p.ledger(), c, upstream, true)
+		reconcile(t, c, upstream, true, p)
 	})
 }
 
@@ -223,7 +231,7 @@ func TestReplicasShareADirectory(t *testing.T) {
 	}
 	c.end()
 	settled(t, dir, 2)
-	reconcile(t, a.ledger(), c, upstream, false)
+	reconcile(t, c, upstream, false, a, b)
 }
 
 // A Redis that is emptied begins anew. What was not yet counted then is counted there, once.
@@ -240,7 +248,7 @@ func TestKilledAndRedisEmptied(t *testing.T) {
 			t.Fatal(err)
 		}
 		upstream.Reset()
-		c.whole = map[string]bool{} // the counters begin anew
+		c.whole = map[string]string{} // the counters begin anew
 		c.start(8, p)
 		time.Sleep(300 * time.Millisecond)
 		c.end()

@@ -154,6 +154,7 @@ func (p *process) metric(name string) (value float64) {
 type called struct {
 	id    string
 	whole bool // the answer came to its end
+	what  string
 }
 
 var bodies = []string{
@@ -172,9 +173,10 @@ func (p *process) call(i int) called {
 		return called{}
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
+	text, err := io.ReadAll(resp.Body)
 	// One that is just starting refuses everybody, and counts nobody.
-	return called{resp.Header.Get("X-Proxy-Request-Id"), err == nil && resp.StatusCode != http.StatusServiceUnavailable}
+	return called{resp.Header.Get("X-Proxy-Request-Id"), err == nil && resp.StatusCode != http.StatusServiceUnavailable,
+		fmt.Sprintf("%s %d %.150q", time.Now().Format("05.000"), resp.StatusCode, text)}
 }
 
 // mock is an upstream whose answers are too long for the buffers of a server.

@@ -11,22 +11,32 @@ import (
 )
 
 // diskPatience is how long the end of a request waits for rows of others that are on their way to the disk. A write takes
-// microseconds; when the disk hangs, the requests that end meanwhile are in memory only.
-const diskPatience = 20 * time.Millisecond
+// microseconds, and tens of milliseconds while the file system is busy with somebody's sync. When it hangs, the requests that
+// end meanwhile are in memory only, and only the first of them wait so long.
+const diskPatience = time.Second
 
 // hold waits for the line, in which records enter the journal and what is pending in the same order.
-func (m *Meter) hold(patience time.Duration) bool {
+func (m *Meter) hold() bool {
 	select {
 	case m.line <- struct{}{}:
+		if m.hangs.CompareAndSwap(true, false) {
+			m.log.Info("the disk answers again: requests are written to the journal")
+		}
 		return true
 	default:
 	}
-	timer := time.NewTimer(patience)
+	if m.hangs.Load() {
+		return false
+	}
+	timer := time.NewTimer(diskPatience)
 	defer timer.Stop()
 	select {
 	case m.line <- struct{}{}:
 		return true
 	case <-timer.C:
+		if m.hangs.CompareAndSwap(false, true) {
+			m.log.Warn("requests are counted in memory only: the disk does not answer")
+		}
 		return false
 	}
 }
@@ -38,7 +48,7 @@ func (m *Meter) keep(rec *proxy.Record, model string, request []byte) bool {
 	if m.dir.Path == "" {
 		return false
 	}
-	if !m.hold(diskPatience) {
+	if !m.hold() {
 		m.unkept.Inc()
 		return false
 	}
@@ -80,7 +90,7 @@ func (m *Meter) tellKept(err error) {
 
 // begin begins the journal of this process, if there is none yet.
 func (m *Meter) begin() {
-	if m.dir.Path == "" || m.own.Load() != nil || !m.hold(diskPatience) {
+	if m.dir.Path == "" || m.own.Load() != nil || !m.hold() {
 		return
 	}
 	defer m.letGo()
@@ -117,7 +127,7 @@ func (m *Meter) flushKept(ctx context.Context) error {
 
 // cutKept cuts between two rows. If the disk hangs, it is done the next time.
 func (m *Meter) cutKept() {
-	if !m.hold(diskPatience) {
+	if !m.hold() {
 		return
 	}
 	defer m.letGo()
@@ -152,10 +162,15 @@ func (m *Meter) sendKept(ctx context.Context, j *journal.Journal, p *portion) (e
 	return err
 }
 
+var errHangs = errors.New("the disk does not answer")
+
 // JournalError says why finished requests are not written to the journal; nil: they are, or there is none by choice.
 func (m *Meter) JournalError() error {
 	if err := m.unwritable.Load(); err != nil {
 		return *err
+	}
+	if m.hangs.Load() {
+		return errHangs
 	}
 	return nil
 }

@@ -57,6 +57,7 @@ type Meter struct {
 
 	// line is full while a record is written to the journal and added to what is pending, and while that is cut.
 	line       chan struct{}
+	hangs      atomic.Bool                     // somebody waited for it in vain: nobody else does
 	own        atomic.Pointer[journal.Journal] // of this process; nil: there is none yet
 	unwritable atomic.Pointer[error]           // why it cannot be written; nil: it can
 
