@@ -39,9 +39,6 @@ func (a *API) clientRevision(id string) func() (int64, error) {
 
 func (a *API) patchClient(c *gin.Context) error {
 	id := c.Param("id")
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	revision, err := a.expected(c, a.clientRevision(id))
 	if err != nil {
 		return err
@@ -58,9 +55,6 @@ func (a *API) patchClient(c *gin.Context) error {
 
 func (a *API) deleteClient(c *gin.Context) error {
 	id := c.Param("id")
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	revision, err := a.expected(c, a.clientRevision(id))
 	if err != nil {
 		return err

@@ -30,6 +30,7 @@ type clientAnswer struct {
 	Models  []string       `json:"models"`
 	IPs     []netip.Prefix `json:"ips"`
 	Pool    string         `json:"pool"`
+	Group   string         `json:"group"`
 	Enabled bool           `json:"enabled"`
 	Expires *time.Time     `json:"expires"`
 	Tokens  []tokenAnswer  `json:"tokens"`
@@ -40,6 +41,8 @@ type clientAnswer struct {
 	Created    *time.Time    `json:"created"`
 	Updated    *time.Time    `json:"updated"`
 	Usage      *usageSummary `json:"usage"`
+
+	Balances []balanceAnswer `json:"balances"` // of the quotas, in their order; null: not known
 
 	Token string `json:"token,omitempty"` // only in the answer of the request that made it
 }
@@ -60,7 +63,7 @@ func budgetOf(b proxy.Budget) budgetAnswer {
 	case proxy.Tokens:
 		a.Tokens = b.Limit
 	case proxy.Dollars:
-		a.USD = json.Number(strings.TrimSuffix(b.Amount(), " dollars"))
+		a.USD = dollars(b.Limit)
 	}
 	return a
 }
@@ -90,13 +93,13 @@ type tokenAnswer struct {
 
 // clientFilter says which clients are wanted; what is empty lets all through.
 type clientFilter struct {
-	sources                   []string
-	enabled, model, pool, has string
+	sources                          []string
+	enabled, model, pool, group, has string
 }
 
 func readClientFilter(q *query) clientFilter {
 	return clientFilter{sources: q.words("source", sources...), enabled: q.word("enabled", "true", "false"), model: q.text("model"),
-		pool: q.text("pool"), has: strings.ToLower(q.text("q"))}
+		pool: q.text("pool"), group: q.text("group"), has: strings.ToLower(q.text("q"))}
 }
 
 func (f *clientFilter) match(c *catalog.Client) bool {
@@ -104,6 +107,7 @@ func (f *clientFilter) match(c *catalog.Client) bool {
 		(f.enabled == "" || c.Enabled == (f.enabled == "true")) &&
 		(f.model == "" || c.Models.Match(f.model)) &&
 		(f.pool == "" || f.pool == c.Pool) &&
+		(f.group == "" || f.group == c.Group) &&
 		(f.has == "" || has(c.ID, f.has) ||
 			slices.ContainsFunc(c.Tokens, func(t catalog.Token) bool { return has(t.Masked, f.has) }))
 }
@@ -145,8 +149,9 @@ func (a *API) listClients(c *gin.Context) error {
 	used := a.used.get(c.Request.Context())
 	page, next := cut(rows, p, clientPlace(p.sort, used))
 	body := list[clientAnswer]{Data: make([]clientAnswer, 0, len(page)), Total: len(rows), Next: next}
-	for _, client := range page {
-		body.Data = append(body.Data, clientOf(client, used))
+	balances := a.balances(c.Request.Context(), page)
+	for i, client := range page {
+		body.Data = append(body.Data, clientOf(client, used, balances[i]))
 	}
 	return answer(c, http.StatusOK, body)
 }
@@ -165,17 +170,18 @@ func (a *API) oneClient(c *gin.Context, status int, id, token string) error {
 		return noSuch("client")
 	}
 	tag(c, client.Revision)
-	body := clientOf(&client, a.used.get(c.Request.Context()))
+	ctx := c.Request.Context()
+	body := clientOf(&client, a.used.get(ctx), a.balances(ctx, []*catalog.Client{&client})[0])
 	body.Token = token
 	return answer(c, status, body)
 }
 
 // clientOf shows a client.
-func clientOf(c *catalog.Client, u used) clientAnswer {
-	a := clientAnswer{ID: c.ID, RPM: c.RPM, Burst: c.Burst, Models: texts(c.Models), IPs: c.IPs, Pool: c.Pool, Enabled: c.Enabled,
+func clientOf(c *catalog.Client, u used, balances []balanceAnswer) clientAnswer {
+	a := clientAnswer{ID: c.ID, RPM: c.RPM, Burst: c.Burst, Models: texts(c.Models), IPs: c.IPs, Pool: c.Pool, Group: c.Group, Enabled: c.Enabled,
 		Expires: instant(c.Expires), Tokens: make([]tokenAnswer, 0, len(c.Tokens)),
 		Source: c.Source, Revision: c.Revision, Overridden: c.Overridden, Created: instant(c.Created), Updated: instant(c.Updated),
-		Usage: u.of(u.clients, c.ID)}
+		Usage: u.of(u.clients, c.ID), Balances: balances}
 	a.limits(c.Client)
 	if a.IPs == nil {
 		a.IPs = []netip.Prefix{}

@@ -43,9 +43,6 @@ func (a *API) keyRevision(id string) func() (int64, error) {
 
 func (a *API) patchKey(c *gin.Context) error {
 	id := c.Param("id")
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	revision, err := a.expected(c, a.keyRevision(id))
 	if err != nil {
 		return err
@@ -62,9 +59,6 @@ func (a *API) patchKey(c *gin.Context) error {
 
 func (a *API) deleteKey(c *gin.Context) error {
 	id := c.Param("id")
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	revision, err := a.expected(c, a.keyRevision(id))
 	if err != nil {
 		return err

@@ -15,10 +15,13 @@ import (
 // tag is the revision of an item as an entity tag.
 func tag(c *gin.Context, revision int64) { c.Header("ETag", `"`+strconv.FormatInt(revision, 10)+`"`) }
 
-// expected is the revision that If-Match names; state.Anything: it names none. held looks up the one that is in force here,
-// and says if there is no such item. A replica that has not heard of the revision that the operator has read catches up first: it would
-// otherwise put a change on top of what it does not know.
+// expected begins a change of one item, which takes no query: it is the revision that If-Match names; state.Anything: it names
+// none. held looks up the one that is in force here, and says if there is no such item. A replica that has not heard of the
+// revision that the operator has read catches up first: it would otherwise put a change on top of what it does not know.
 func (a *API) expected(c *gin.Context, held func() (int64, error)) (int64, error) {
+	if err := noQuery(c); err != nil {
+		return 0, err
+	}
 	now, err := held()
 	if err != nil {
 		return 0, err

@@ -6,16 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/ulule/limiter/v3"
 
-	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/auth"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/catalog"
@@ -25,7 +23,6 @@ import (
 	"openai-api-proxy/pkg/relay"
 	"openai-api-proxy/pkg/state"
 	"openai-api-proxy/pkg/state/redisstate"
-	"openai-api-proxy/pkg/upstream"
 	"openai-api-proxy/pkg/usage"
 )
 
@@ -48,6 +45,8 @@ type Options struct {
 	// Load reads the configuration anew; nil: it stays as it is.
 	Load func() (*config.Config, error)
 	Log  *slog.Logger
+	// AccessLog takes the line of each request as JSON, which costs less than Log does; nil: they go through Log.
+	AccessLog io.Writer
 }
 
 // App is a running proxy.
@@ -76,7 +75,7 @@ type App struct {
 }
 
 // Start wires the parts and serves until Stop. It is one straight line on purpose: each step may use all that was made
-// before it, and what it makes is undone in reverse order.
+// before it, and what it makes is undone in reverse order. The steps are in parts.go.
 func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error) {
 	log := o.Log
 	a := &App{Options: o, cfg: cfg, log: log, started: time.Now(), id: newID()}
@@ -85,69 +84,31 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 			err = errors.Join(err, a.unwind())
 		}
 	}()
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-
-	if a.store, a.fleet, err = openStore(cfg, log); err != nil {
+	metrics := newRegistry()
+	if err = a.openState(metrics); err != nil {
 		return nil, err
 	}
-	a.meter = usage.New(a.store, usage.Options{Replica: a.replicaID(), Journal: a.journals(), Log: log, Metrics: metrics})
-	a.onStop("journal", a.meter.Leave) // when the state was closed, and so has what it was told for good
-	a.onStop("state", a.store.Close)
-	a.onStop("usage", a.meter.Close)
-
-	up := upstream.New(upstream.Options{IdleTimeout: cfg.StreamIdleTimeout, WriteTimeout: writeTimeout,
-		Mask: a.live.maskSecrets, Proxy: http.ProxyFromEnvironment})
-	a.onStop("upstream", up.Close)
-
-	a.keys = balancer.New(balancer.Options{Store: a.store, Confirm: up.Confirm, LeaseCursor: a.fleet != nil,
-		Replicas: a.replicas, Log: log, Metrics: metrics})
-	a.onStop("balancer", func() error { a.keys.Close(); return nil })
+	owners := a.owners(metrics)
+	up := a.upstream()
+	a.keys = a.balancer(up, metrics)
 	// Registered before the listeners, so that the fleet is heard until the last request is served.
 	a.onStop("member of the fleet", a.member.leave)
 
-	failures := auth.NewFailureStore()
-	if a.fleet != nil {
-		failures = a.fleet.Limiter()
-	}
-	rate := limiter.Rate{Period: time.Minute, Limit: failedLogins}
-	gate := auth.New(auth.Options{Failures: failures, Rate: rate, Log: log, Metrics: metrics})
-	adminToken, err := a.adminToken()
-	if err != nil {
+	failures := a.failures()
+	gate := auth.New(auth.Options{Failures: failures, Rate: limiter.Rate{Period: time.Minute, Limit: failedLogins}, Log: log, Metrics: metrics})
+	if a.operators, err = a.tokens(gate); err != nil {
 		return nil, err
 	}
-	a.operators = auth.NewAdmin(auth.AdminOptions{Token: adminToken, Metrics: cfg.MetricsToken, Gate: gate})
-
-	permits := admission.New(a.store, admission.Options{Replicas: a.replicas, Lease: a.fleet != nil, Log: log, Metrics: metrics})
-	a.onStop("admission", permits.Close)
-	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Log: log, Metrics: metrics})
-	a.edge = edge.New(edge.Options{Usage: a.meter, Health: a.health, TrustedProxies: cfg.TrustedProxies,
-		CORSOrigins: cfg.CORSOrigins, MaxBody: cfg.MaxBodyBytes, KeepBodies: cfg.RequestLogBodies, Mask: a.live.maskSecrets,
-		Operator: a.operators.Admin, Log: log, Metrics: metrics})
+	permits := a.admission(metrics)
+	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Owners: owners, Log: log, Metrics: metrics})
+	a.edge = a.callers(metrics)
 	a.live.parts(a, gate, spine)
-
 	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err
 	}
-
-	// Both addresses are taken before anything is served: a replica tells operators where callers find it.
-	if a.public, err = a.bind("callers", cfg.Listen); err != nil {
+	if err = a.listen(a.console(permits, owners, failures, metrics)); err != nil {
 		return nil, err
 	}
-	console := a.console(failures, metrics)
-	if cfg.AdminAddr == "" {
-		console.Mount(a.edge.Engine())
-	} else {
-		engine := a.edge.NewEngine()
-		console.Mount(engine)
-		if a.private, err = a.bind("operators", cfg.AdminAddr); err != nil {
-			return nil, err
-		}
-		a.serve(a.private, engine)
-	}
-	a.serve(a.public, a.edge.Engine())
-	a.onStop("streams of events", console.Close) // before the listeners wait for what they serve
 	if err = a.join(ctx, metrics); err != nil {
 		return nil, err
 	}
@@ -190,10 +151,14 @@ func (a *App) greet() {
 		"strategy", now.Settings.Strategy, "auth", mode, "state", a.stateKind(), "data", a.cfg.DataDir)
 }
 
-// Stop drains and stops: readiness goes off, no new connection is taken, running requests may finish within
+// Stop drains and stops: readiness goes off and every answer ends its connection; in a fleet requests are still taken for
+// DRAIN_DELAY, until load balancers have heard. Then no new connection is taken, running requests may finish within
 // DRAIN_TIMEOUT, what is left is cut, everything is written. It may be called more than once.
 func (a *App) Stop() error {
-	a.edge.Leave()
+	if a.edge.Leave() && a.fleet != nil {
+		a.log.Info("leaving", "for", a.cfg.DrainDelay)
+		time.Sleep(a.cfg.DrainDelay)
+	}
 	a.log.Info("draining", "timeout", a.cfg.DrainTimeout)
 	return a.unwind()
 }

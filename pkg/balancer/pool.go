@@ -3,9 +3,8 @@ package balancer
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"maps"
-	"sort"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +18,7 @@ type pool struct {
 	sole    bool // one key only, which never rests
 	left    atomic.Pointer[leftover]
 	expires time.Time // when the first key of it expires; zero: never
+	first   served    // what it was made for; others may share it
 	*track
 }
 
@@ -35,37 +35,85 @@ type served struct{ pool, model string }
 // mostModels bounds the models whose pool is remembered: their names come from callers.
 const mostModels = 1024
 
-// pools finds the pool of a model. Pools of the same keys are one.
+// pools finds the pool of a model. Models that the same kinds of keys serve share one, so that it is made once however many
+// they are, and pools of the same keys are one. Only what makes a pool looks at every key.
 type pools struct {
+	making sync.Mutex   // held while a pool is made, so that many who wait for the same one make it once
 	mu     sync.RWMutex // guards all below
 	byUse  map[served]*pool
+	byKind map[string]*pool // by the kinds of keys that are in it
 	byID   map[string]*pool
 	before map[string]*track // of the configuration before, by the ids of its pools
 }
 
 func (ps *pools) of(v *View, use served) *pool {
+	if p := ps.known(use); p != nil {
+		return p
+	}
+	serving := v.kinds.serving(use)
+	ps.making.Lock()
+	defer ps.making.Unlock()
+	ps.mu.RLock()
+	p := ps.byKind[serving]
+	ps.mu.RUnlock()
+	if p == nil || p.over() {
+		p = newPool(v, use)
+	}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p = ps.sameLocked(p)
+	if ps.byUse == nil || len(ps.byUse) >= mostModels {
+		ps.before = ps.tracksLocked()
+		ps.byUse, ps.byKind, ps.byID = map[served]*pool{}, map[string]*pool{}, map[string]*pool{}
+	}
+	ps.byUse[use], ps.byKind[serving], ps.byID[p.id] = p, p, p
+	return p
+}
+
+// known is the pool that was found before; nil when there was none or a key of it expired since.
+func (ps *pools) known(use served) *pool {
 	ps.mu.RLock()
 	p := ps.byUse[use]
 	ps.mu.RUnlock()
-	if p != nil && (p.expires.IsZero() || time.Now().Before(p.expires)) {
-		return p
+	if p == nil || p.over() {
+		return nil
 	}
-	fresh := newPool(v, use)
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	if known := ps.byID[fresh.id]; known != nil && known.expires.Equal(fresh.expires) {
-		fresh = known
-	} else if known != nil {
+	return p
+}
+
+// sameLocked is the pool, or the one of the same keys that is known; it stands where that one stood.
+func (ps *pools) sameLocked(fresh *pool) *pool {
+	switch known := ps.byID[fresh.id]; {
+	case known != nil && known.expires.Equal(fresh.expires):
+		return known
+	case known != nil:
 		fresh.track = known.track
-	} else if fresh.track = ps.before[fresh.id]; fresh.track == nil {
+	case ps.before[fresh.id] != nil:
+		fresh.track = ps.before[fresh.id]
+	default:
 		fresh.track = new(track)
 	}
-	if ps.byUse == nil || len(ps.byUse) >= mostModels {
-		ps.before = ps.tracksLocked()
-		ps.byUse, ps.byID = map[served]*pool{}, map[string]*pool{}
-	}
-	ps.byUse[use], ps.byID[fresh.id] = fresh, fresh
 	return fresh
+}
+
+// mostPrepared bounds the keys that prepare looks at, a fraction of a second's work.
+const mostPrepared = 2_000_000
+
+// prepare makes the pools that the configuration before had, so that no request has to wait for them.
+func (ps *pools) prepare(v, before *View) {
+	before.pools.mu.RLock()
+	uses := make([]served, 0, len(before.pools.byID))
+	for _, p := range before.pools.byID {
+		uses = append(uses, p.first)
+	}
+	before.pools.mu.RUnlock()
+	each := len(v.keys) + len(v.kinds)
+	for i, use := range uses {
+		if i*each > mostPrepared {
+			return
+		}
+		ps.of(v, use)
+	}
 }
 
 // tracks are those of all pools that are known, those of the configuration before among them unless there are too many.
@@ -87,9 +135,10 @@ func (ps *pools) tracksLocked() map[string]*track {
 }
 
 func newPool(v *View, use served) *pool {
-	p, now := new(pool), time.Now()
+	p, now := &pool{first: use, keys: make([]*key, 0, len(v.keys))}, time.Now()
+	fits := v.kinds.fits(use)
 	for _, k := range v.keys {
-		if !k.Enabled || k.Pool != use.pool || !k.Serves(use.model) || !k.Expires.IsZero() && !now.Before(k.Expires) {
+		if !k.Enabled || !fits[k.kind] || !k.Expires.IsZero() && !now.Before(k.Expires) {
 			continue
 		}
 		p.keys = append(p.keys, k)
@@ -99,88 +148,34 @@ func newPool(v *View, use served) *pool {
 	}
 	p.sole = len(p.keys) == 1
 	all := make([]int64, len(p.keys))
-	sum := sha256.New()
-	fmt.Fprintln(sum, v.strategy.weighs())
 	for i, k := range p.keys {
 		all[i] = 1
 		if v.strategy.weighs() {
 			all[i] = max(k.Weight, 1)
 		}
-		fmt.Fprintln(sum, k.ID, all[i])
 	}
 	p.weights = newWeights(all)
-	p.id = hex.EncodeToString(sum.Sum(nil)[:12])
+	p.id = poolID(v.strategy.weighs(), p.keys, all)
 	return p
 }
 
-// weights maps slots of a cycle to keys.
-type weights struct {
-	ends   []int64 // ends[i] is the first slot behind those of key i
-	total  int64
-	stride int64
-}
-
-func newWeights(all []int64) weights {
-	var w weights
-	var common int64
-	for _, n := range all {
-		common = gcd(common, n)
-	}
-	w.ends = make([]int64, len(all))
-	for i, n := range all {
-		w.total += n / max(common, 1)
-		w.ends[i] = w.total
-	}
-	w.stride = goldenStride(w.total)
-	return w
-}
-
-// at is the key at a position, which visit of that key it is, counted from the first position of the cursor.
-func (w *weights) at(position int64) (i int, visit int64) {
-	cycle, slot := position/w.total, position%w.total
-	if w.total > int64(len(w.ends)) { // with equal weights the order of the keys is smooth as it is
-		slot = mulMod(slot, w.stride, w.total)
-	}
-	i = w.find(slot)
-	first := int64(0)
-	if i > 0 {
-		first = w.ends[i-1]
-	}
-	return i, cycle*(w.ends[i]-first) + slot - first
-}
-
-// find is the key that a slot belongs to.
-func (w *weights) find(slot int64) int {
-	return sort.Search(len(w.ends), func(i int) bool { return w.ends[i] > slot })
-}
-
-// of is the weight of a key.
-func (w *weights) of(i int) int64 {
-	if i == 0 {
-		return w.ends[0]
-	}
-	return w.ends[i] - w.ends[i-1]
-}
-
-// goldenStride is the number nearest to total/phi that is coprime to total.
-func goldenStride(total int64) int64 {
-	want := int64(float64(total) * 0.6180339887498949)
-	for d := int64(0); d < total; d++ {
-		for _, s := range [2]int64{want + d, want - d} {
-			if s > 0 && s < total && gcd(s, total) == 1 {
-				return s
-			}
+// poolID is the same for the same keys and weights on every replica, also on those that run another version: it names the
+// cursor, and with it a position that outlives both.
+func poolID(weighs bool, keys []*key, all []int64) string {
+	const full = 4 << 10
+	sum, lines := sha256.New(), make([]byte, 0, full+128)
+	lines = append(strconv.AppendBool(lines, weighs), '\n')
+	for i, k := range keys {
+		lines = append(append(lines, k.ID...), ' ')
+		lines = append(strconv.AppendInt(lines, all[i], 10), '\n')
+		if len(lines) >= full {
+			_, _ = sum.Write(lines) // a hash takes everything
+			lines = lines[:0]
 		}
 	}
-	return 1
+	_, _ = sum.Write(lines)
+	return hex.EncodeToString(sum.Sum(nil)[:12])
 }
 
-// mulMod needs no more than 64 bits: a pool has at most 10 million slots.
-func mulMod(a, b, m int64) int64 { return a * b % m }
-
-func gcd(a, b int64) int64 {
-	for b != 0 {
-		a, b = b, a%b
-	}
-	return a
-}
+// over reports whether a key of the pool expired since it was made.
+func (p *pool) over() bool { return !p.expires.IsZero() && !time.Now().Before(p.expires) }

@@ -15,6 +15,7 @@ type View struct {
 	b        *Balancer
 	strategy strategy
 	keys     []*key // sorted by id
+	kinds    kinds
 	pools    pools
 }
 
@@ -22,6 +23,7 @@ type View struct {
 type key struct {
 	*proxy.Key
 	*vitals
+	kind     *kind
 	account  *account
 	endpoint *endpoint
 	quota    quota
@@ -38,6 +40,7 @@ func (b *Balancer) Configure(p Pool) *View {
 	fresh := b.known.adoptChangedLocked(v, came, gone)
 	b.view.Store(v)
 	b.known.mu.Unlock()
+	v.pools.prepare(v, before)
 	for _, s := range fresh.rekeyed {
 		b.outbox.wake(s)
 	}
@@ -73,6 +76,11 @@ func newView(b *Balancer, p Pool, before *View) (v *View, came, gone []*key) {
 		came = append(came, &key{Key: k})
 		v.keys = append(v.keys, came[len(came)-1])
 	}
+	var known kinds
+	if before != nil {
+		known = before.kinds
+	}
+	v.kinds = known.assign(v.keys, came)
 	return v, came, append(gone, old...)
 }
 

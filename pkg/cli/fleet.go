@@ -9,12 +9,8 @@ func replicas() *command {
 	return &command{name: "replicas", about: "the replicas that share the state, with what they run",
 		run: func(ctx context.Context, s *session) error {
 			var a replicasAnswer
-			text, err := s.api.get(ctx, "/api/replicas", nil, &a)
-			if err != nil {
+			if done, err := s.answered(s.api.get(ctx, "/api/replicas", nil, &a)); done {
 				return err
-			}
-			if s.json {
-				return s.raw(text)
 			}
 			t := &table{head: []string{"ID", "HOST", "ADDRESS", "VERSION", "STARTED", "READY", "SERVING", "CONFIG", "CHANGES", "MISTAKES"}}
 			for _, r := range a.Data {

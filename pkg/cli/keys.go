@@ -62,11 +62,8 @@ func keysShow() *command {
 func shown(ctx context.Context, s *session, kind string) error {
 	var fields map[string]json.RawMessage
 	text, err := s.api.get(ctx, item(kind, s.args[0]), nil, &fields)
-	if err != nil {
+	if done, err := s.answered(text, err); done {
 		return err
-	}
-	if s.json {
-		return s.raw(text)
 	}
 	return s.fields(text)
 }
@@ -119,12 +116,8 @@ func keysAdd() *command {
 			}
 			made.values["key"] = secret
 			var k key
-			text, err := s.api.call(ctx, "POST", "/api/keys", nil, asJSON(made.values), &k)
-			if err != nil {
+			if done, err := s.answered(s.api.call(ctx, "POST", "/api/keys", nil, asJSON(made.values), &k)); done {
 				return err
-			}
-			if s.json {
-				return s.raw(text)
 			}
 			fmt.Fprintf(s.Out, "added %s (%s)\n", cell(k.ID), cell(k.Key))
 			return nil
@@ -185,11 +178,8 @@ func keysRemove() *command {
 
 // told prints what became of a call that changes several.
 func (s *session) told(text []byte, err error, format string, n *int) error {
-	if err != nil {
+	if done, err := s.answered(text, err); done {
 		return err
-	}
-	if s.json {
-		return s.raw(text)
 	}
 	fmt.Fprintf(s.Out, format+"\n", *n)
 	return nil

@@ -11,12 +11,8 @@ func settingsGet(name string) *command {
 	return &command{name: name, args: "[NAME...]", about: "show the settings, with where each comes from", most: -1,
 		run: func(ctx context.Context, s *session) error {
 			var a settingsAnswer
-			text, err := s.api.get(ctx, "/api/settings", nil, &a)
-			if err != nil {
+			if done, err := s.answered(s.api.get(ctx, "/api/settings", nil, &a)); done {
 				return err
-			}
-			if s.json {
-				return s.raw(text)
 			}
 			return s.settings(&a, s.args)
 		}}
@@ -97,12 +93,8 @@ func settingsUnset() *command {
 // patched changes settings and shows how they are then.
 func (s *session) patched(ctx context.Context, patch map[string]any, names []string) error {
 	var a settingsAnswer
-	text, err := s.api.call(ctx, "PATCH", "/api/settings", nil, asJSON(patch), &a)
-	if err != nil {
+	if done, err := s.answered(s.api.call(ctx, "PATCH", "/api/settings", nil, asJSON(patch), &a)); done {
 		return err
-	}
-	if s.json {
-		return s.raw(text)
 	}
 	if len(names) == 1 {
 		names = append(names, names[0]) // a table, not the value alone

@@ -107,6 +107,14 @@ func (s *session) raw(text []byte) error {
 	return err
 }
 
+// answered ends a command whose answer needs no words: the call failed, or the answer is wanted as it came.
+func (s *session) answered(text []byte, err error) (done bool, _ error) {
+	if err != nil || !s.json {
+		return err != nil, err
+	}
+	return true, s.raw(text)
+}
+
 // say tells a person what was done. It goes beside the answer, which a program may read.
 func (s *session) say(format string, args ...any) { fmt.Fprintf(s.Err, format+"\n", args...) }
 

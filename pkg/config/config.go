@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"openai-api-proxy/pkg/price"
 	"openai-api-proxy/pkg/proxy"
 )
 
@@ -45,6 +46,9 @@ type Config struct {
 	// Clients are who may call, sorted by id. None: every enabled key is a caller's token too (the v1 way). The first
 	// client ends that, so configure all callers at once.
 	Clients []Client
+	// Prices are what models cost, from the file's prices: before those that are part of the program, in no order. A cost is
+	// what is said here, so a wrong one lets money limits be overrun, or refuses too early.
+	Prices []price.Model
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. Default none. A range that callers can send
 	// from lets them choose their address, and so pass the ips of a client.
 	TrustedProxies []netip.Prefix
@@ -69,6 +73,10 @@ type Config struct {
 	// DrainTimeout is how long streams may run on after a stop signal, from DRAIN_TIMEOUT. Default 30s. Keep it under the
 	// pod's terminationGracePeriodSeconds, or they are cut off unsettled.
 	DrainTimeout time.Duration
+	// DrainDelay is how long a replica that was told to stop still takes requests, not ready any more, until every load
+	// balancer has heard of it; from DRAIN_DELAY. Default 5s: more than two looks at /readyz. It comes before DrainTimeout.
+	// Only with RedisURL: a single instance has nobody to hand over to, and stops taking requests at once.
+	DrainDelay time.Duration
 
 	// DataDir keeps embedded state, counters, the made admin token and the journal of finished requests, from DATA_DIR.
 	// Default "data". Empty: memory only, and a restart forgets all of it; with Redis, what was not yet told there: 100 ms.
@@ -121,6 +129,7 @@ func Load(src Source) (*Config, error) {
 	l.cfg.Settings.read(root)
 	l.keys(root)
 	l.clients(root)
+	l.prices(root)
 	root.end(nil)
 	l.agree()
 	if len(l.mistakes) > 0 {

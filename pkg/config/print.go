@@ -76,6 +76,7 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("streamUsage", c.StreamUsage)
 	p.line("streamIdleTimeout", c.StreamIdleTimeout)
 	p.line("drainTimeout", c.DrainTimeout)
+	p.line("drainDelay", c.DrainDelay)
 	p.line("maxBodyBytes", c.MaxBodyBytes)
 	p.line("requestLogBodies", c.RequestLogBodies)
 	p.line("requestsKept", c.RequestsKept)
@@ -85,6 +86,7 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("operations", "")
 	p.line("  allow", c.Operations.Allow)
 	p.line("  deny", c.Operations.Deny)
+	c.printPrices(p)
 	p.line("logLevel", strings.ToLower(c.LogLevel.String()))
 	p.line("logFormat", cmp.Or(c.LogFormat, "text on a terminal, else json"))
 }
@@ -174,6 +176,7 @@ func (p *printer) client(c *Client) {
 	}
 	p.optional("models", strings.Join(c.Models, " "))
 	p.optional("pool", c.Pool)
+	p.optional("group", c.Group)
 	if len(c.IPs) > 0 {
 		p.line("    ips", c.IPs)
 	}

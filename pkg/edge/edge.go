@@ -5,9 +5,11 @@ package edge
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -46,7 +48,9 @@ type Options struct {
 	// Operator lets those in who may ask why a request went as it did; nil: nobody may.
 	Operator func(ctx context.Context, credential http.Header, addr netip.Addr) error
 	Log      *slog.Logger
-	Metrics  prometheus.Registerer
+	// AccessLog takes a line of JSON for each request, of the level that Log has; nil: they go through Log.
+	AccessLog io.Writer
+	Metrics   prometheus.Registerer
 }
 
 // View is how one configuration wants callers to be served. A request ends with the view it began with.
@@ -68,12 +72,14 @@ type Edge struct {
 	ready   atomic.Bool
 	leaving atomic.Bool
 	serving atomic.Int64
+	lines   sync.Pool // of *[]byte, for the access log
 }
 
 // New makes an Edge that is not ready yet and serves no call; see Ready and Use.
 func New(o Options) *Edge {
 	gin.SetMode(gin.ReleaseMode)
 	e := &Edge{Options: o, bodies: newBodies(o.MaxBody)}
+	e.lines.New = func() any { return new([]byte) }
 	e.metrics = newMetrics(o.Metrics, e.Serving)
 	e.engine = e.NewEngine(e.cors)
 	r := e.engine
@@ -124,8 +130,9 @@ func (e *Edge) IsReady() bool {
 // Serving is how many requests are being served.
 func (e *Edge) Serving() int64 { return e.serving.Load() }
 
-// Leave makes it red for good: the proxy drains.
-func (e *Edge) Leave() { e.leaving.Store(true) }
+// Leave makes it red for good: the proxy drains. From now on every answer ends its connection, so that no caller sends the
+// next request on one that is about to close. It reports whether this is the first call.
+func (e *Edge) Leave() bool { return !e.leaving.Swap(true) }
 
 // api serves one operation of the OpenAI API.
 func (e *Edge) api(c *gin.Context) {
@@ -166,7 +173,7 @@ func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Cal
 		return nil, pathFault(req.Method, err)
 	}
 	rec.Operation = match.Op.Path
-	call := &proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Path: match.Path, Query: req.URL.RawQuery,
+	call := &proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Slots: match.Slots, Path: match.Path, Query: req.URL.RawQuery,
 		Header: req.Header, Head: openai.Head{Model: match.Model}}
 	call.Op.Method = req.Method // HEAD stays HEAD
 	call.Explain, err = e.debugged(req)

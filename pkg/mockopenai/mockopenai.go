@@ -22,7 +22,9 @@ type Server struct {
 	faults    faultBook
 	accounts  sync.Map // key -> *account
 	rates     rates
+	objects   *objects
 	now       func() time.Time
+	billed    func(id string, input, output int64) // nil: nobody keeps a bill for each request
 	log       requestLog
 	vector    func() string // the usual embedding as JSON
 	buffers   sync.Pool     // of *bytes.Buffer
@@ -48,6 +50,12 @@ func WithClock(now func() time.Time) Option {
 	return func(s *Server) { s.now = now }
 }
 
+// WithBill has every amount told that a key has to pay for, as it comes: of a stream each token by itself. The id is the
+// x-request-id of the answer. It is called by many goroutines at once.
+func WithBill(billed func(id string, input, output int64)) Option {
+	return func(s *Server) { s.billed = billed }
+}
+
 // New makes a Server without faults.
 func New(opts ...Option) *Server {
 	var instance [4]byte
@@ -60,6 +68,7 @@ func New(opts ...Option) *Server {
 		buffers:   sync.Pool{New: func() any { return new(bytes.Buffer) }},
 		done:      make(chan struct{}),
 	}
+	s.objects = newObjects(time.Now())
 	s.close = sync.OnceFunc(func() { close(s.done) })
 	s.plan.Store(newPlan(DefaultSettings()))
 	for _, o := range opts {
@@ -72,9 +81,10 @@ func New(opts ...Option) *Server {
 // closing the HTTP server, which waits for them. It may be called twice.
 func (s *Server) Close() { s.close() }
 
-// Reset forgets stats, faults, requests and what was taken of rate limits. The settings stay.
+// Reset forgets stats, faults, requests, stored objects and what was taken of rate limits. The settings stay.
 func (s *Server) Reset() {
 	s.rates.clear()
+	s.objects.clear()
 	s.accounts.Clear()
 	s.faults.clear()
 	s.log.clear()

@@ -22,14 +22,28 @@ type entry struct {
 // entry that is not of that form.
 func NewOperations(allow, deny []string) (*Operations, error) {
 	o := &Operations{bySize: map[int][]entry{}}
-	for _, op := range stateless {
+	for _, op := range published() {
 		o.add(op, false)
 	}
 	// They come behind what the table knows better, such as where the model is: of equals the first one counts.
 	if err := errors.Join(o.read(allow, false), o.read(deny, true)); err != nil {
 		return nil, err
 	}
+	o.remember()
 	return o, nil
+}
+
+// remember looks once for each path without slots.
+func (o *Operations) remember() {
+	found := map[route]Match{}
+	for _, entries := range o.bySize {
+		for _, e := range entries {
+			if m, err := o.Match(e.Method, e.Path); err == nil && e.literals == len(e.segments) {
+				found[route{e.Method, e.Path}] = m
+			}
+		}
+	}
+	o.literal = found
 }
 
 func (o *Operations) read(entries []string, denied bool) error {
@@ -75,6 +89,9 @@ func parseEntry(text string) (Operation, error) {
 		}
 	}
 	op := Operation{Method: method, Path: path}
+	if strings.Count(rest, "{") > mostSlots {
+		return Operation{}, errEntry(text)
+	}
 	switch {
 	case method == http.MethodPost:
 		op.Model = ModelInJSON
@@ -105,15 +122,21 @@ func (e entry) fits(segments []string) bool {
 }
 
 func (e entry) match(segments []string) Match {
-	m := Match{Op: e.Operation}
+	m, slot := Match{Op: e.Operation}, 0
 	path := slices.Clone(e.segments)
 	for i, s := range path {
-		if isSlot(s) {
-			path[i] = segments[i]
+		if !isSlot(s) {
+			continue
 		}
-		if s == modelSlot {
-			m.Model, _ = url.PathUnescape(segments[i]) // checked
+		m.Slots[slot], _ = url.PathUnescape(segments[i]) // checked
+		path[i] = segments[i]
+		switch {
+		case s == modelSlot:
+			m.Model = m.Slots[slot]
+		case e.Objects != nil && e.Objects.Slots[slot] != "" && IsObjectID(m.Slots[slot]):
+			path[i] = m.Slots[slot] // what is looked up is what is asked for
 		}
+		slot++
 	}
 	m.Path = "/v1/" + strings.Join(path, "/")
 	return m

@@ -13,11 +13,12 @@ import (
 // read from a row counts like the record that it was made of, which is why sums count whole microseconds: requests have no
 // smaller ones.
 const (
-	byModel   byte = 1 << iota // it counts for its model by name
-	byOther                    // it counts for "other"
-	wasCut                     // Record.Cut
-	wasBroken                  // Record.Broken
-	wasGone                    // Record.Gone
+	byModel     byte = 1 << iota // it counts for its model by name
+	byOther                      // it counts for "other"
+	wasCut                       // Record.Cut
+	wasBroken                    // Record.Broken
+	wasGone                      // Record.Gone
+	wasUnpriced                  // Record.Unpriced
 )
 
 // appendRow makes a row of the packed request of a record that counts for the model of that name.
@@ -38,6 +39,9 @@ func appendRow(request []byte, rec *proxy.Record, model string) []byte {
 	}
 	if rec.Gone {
 		extra |= wasGone
+	}
+	if rec.Unpriced {
+		extra |= wasUnpriced
 	}
 	return append(request, extra)
 }
@@ -61,7 +65,8 @@ func readRow(text []byte) (row, error) {
 	if err != nil {
 		return row{}, fmt.Errorf("%w: %w", errRow, err)
 	}
-	rec := &proxy.Record{Client: r.Client, Model: r.Model, Status: r.Status, Usage: r.Usage, Total: r.Total,
+	rec := &proxy.Record{Client: r.Client, Model: r.Model, Status: r.Status, Usage: r.Usage, Cost: r.Cost,
+		Priced: r.Priced, Unpriced: extra&wasUnpriced != 0, Total: r.Total,
 		Cut: extra&wasCut != 0, Broken: extra&wasBroken != 0, Gone: extra&wasGone != 0}
 	for _, a := range r.Attempts {
 		rec.Attempts = append(rec.Attempts, proxy.Attempt{Key: a.Key, Outcome: readOutcome(a.Outcome), Took: a.Took})

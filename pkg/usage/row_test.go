@@ -23,6 +23,10 @@ func drawAnyRecord(t *rapid.T) *proxy.Record {
 	rec.Key = rapid.SampledFrom([]string{"", "k1", "k2"}).Draw(t, "last key")
 	rec.Usage = openai.Usage{Input: rapid.Int64Min(0).Draw(t, "input"), Cached: rapid.Int64Min(0).Draw(t, "cached"),
 		Output: rapid.Int64Min(0).Draw(t, "output"), Reasoning: rapid.Int64Min(0).Draw(t, "reasoning")}
+	if rec.Priced = rapid.Bool().Draw(t, "priced"); rec.Priced {
+		rec.Cost = rapid.Int64Min(0).Draw(t, "cost")
+	}
+	rec.Unpriced = rapid.Bool().Draw(t, "unpriced")
 	for i := range rec.Attempts {
 		rec.Attempts[i].Outcome = proxy.Outcome(rapid.IntRange(int(proxy.Served), int(proxy.StreamCut)).Draw(t, "outcome"))
 		rec.Attempts[i].Took = time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "took"))
