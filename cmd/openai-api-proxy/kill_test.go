@@ -114,6 +114,9 @@ func (p *process) ledger() map[string]row {
 	return rows
 }
 
+// intervals are some in which a replica writes what it has counted, after which it is found.
+const intervals = 300 * time.Millisecond
+
 // settled waits until what dead processes left is counted, and what the living had pending.
 func settled(t *testing.T, dataDir string, living int) {
 	t.Helper()
@@ -121,7 +124,7 @@ func settled(t *testing.T, dataDir string, living int) {
 		all, err := os.ReadDir(filepath.Join(dataDir, "journal"))
 		return err == nil && len(all) == living
 	})
-	time.Sleep(300 * time.Millisecond) // three intervals
+	time.Sleep(intervals)
 }
 
 // reconcile holds the ledger, as the first of the proxies tells it, against what callers saw and what the upstream billed.

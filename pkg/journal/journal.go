@@ -173,7 +173,7 @@ func (j *Journal) Close() error {
 		errs = append(errs, j.file.Close())
 		j.file = nil
 	}
-	if len(j.marked) == 0 && j.cut == j.next {
+	if len(j.marked) == 0 && j.cut >= j.next {
 		errs = append(errs, j.remove())
 	} else {
 		errs = append(errs, j.lock.Close())

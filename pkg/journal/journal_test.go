@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -233,6 +234,32 @@ func TestDamagedAtEveryByte(t *testing.T) {
 			}
 			j.kill()
 		}
+	}
+}
+
+// The number of a row that is damaged is not given again, or the next row would be taken for it.
+func TestDamagedLastRowOfABatch(t *testing.T) {
+	d := Dir{Path: t.TempDir()}
+	j := begin(t, d)
+	add(t, j, "a", "b")
+	b := seal(t, j, 2)
+	path := segments(t, j)[0]
+	j.kill()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[bytes.IndexByte(text, 'b')] = 'x' // the marks hold no such byte before it
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := adopt(t, d)
+	add(t, again, "c")
+	if got := uncut(t, again); !slices.Equal(got, []string{"c"}) || again.Damaged() != 1 {
+		t.Errorf("in no batch: %q; %d damaged", got, again.Damaged())
+	}
+	if got := rows(t, again, b.From, b.End); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("in the batch: %q", got)
 	}
 }
 

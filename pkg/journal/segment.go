@@ -103,6 +103,10 @@ func (j *Journal) understand(s *segment, f frame) {
 		b.At, b.Marked = time.Unix(at, 0).UTC(), time.Unix(marked, 0).UTC()
 		j.last, j.cut, s.last = max(j.last, b.Number), max(j.cut, b.End), max(s.last, b.Number)
 		j.marked = append(j.marked, b)
+		if j.next < b.End { // its last rows are damaged: their numbers are not given again
+			j.expect(s, b.End)
+			s.end = b.End
+		}
 	case countedKind:
 		j.counted = max(j.counted, f.number)
 	}

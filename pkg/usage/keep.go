@@ -84,7 +84,8 @@ func (m *Meter) tellKept(err error) {
 	if err == nil {
 		m.unwritable.Store(nil)
 	} else {
-		m.unwritable.Store(&err)
+		why := err // which alone is on the heap
+		m.unwritable.Store(&why)
 	}
 }
 

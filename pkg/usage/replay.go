@@ -34,7 +34,7 @@ func (m *Meter) replays() {
 	defer tick.Stop()
 	for {
 		m.begin()
-		for m.replay(ctx) && ctx.Err() == nil { // there may be more of them
+		for m.own.Load() != nil && ctx.Err() == nil && m.replay(ctx) { // there may be more of them
 		}
 		select {
 		case <-tick.C:
@@ -107,7 +107,7 @@ func (m *Meter) resend(ctx context.Context) error {
 // markNext makes a batch of rows that are in none: those of one minute, the one in which they ended.
 func (a *adopted) markNext() (more bool, err error) {
 	from, end := a.journal.Uncut()
-	if from == end {
+	if from >= end {
 		return false, nil
 	}
 	var minute time.Time
