@@ -127,6 +127,42 @@ func TestObjectsThatComeLater(t *testing.T) {
 	}
 }
 
+// An item that is given back whole goes where it was made, the latest of several, and need not be known.
+func TestItemsThatAreGivenBack(t *testing.T) {
+	mock, url := upstream(t)
+	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "CLIENT_TOKENS": owning})
+	ask := func(input string) (item, key string) {
+		t.Helper()
+		a := r.post(t, "/v1/responses", tokenOfA, `{"model":"gpt-4o-mini","input":`+input+`}`)
+		if a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		sent := mock.Requests()
+		return gjson.Get(a.body, "output.0.id").Str, sent[len(sent)-1].Key
+	}
+	whole := func(ids ...string) string {
+		all := make([]string, len(ids))
+		for i, id := range ids {
+			all[i] = `{"type":"message","role":"assistant","id":"` + id + `","content":[]}`
+		}
+		return "[" + strings.Join(all, ",") + "]"
+	}
+	first, _ := ask(`"x"`)
+	keys := map[string]bool{}
+	for range 6 {
+		item, key := ask(`"x"`)
+		keys[key] = true
+		for _, input := range []string{whole(item), whole(first, item), whole(item, "msg_of_nobody")} {
+			if _, again := ask(input); again != key {
+				t.Errorf("%s: made with %s, given to %s", input, key, again)
+			}
+		}
+	}
+	if len(keys) != 3 {
+		t.Errorf("all was made with %v", keys)
+	}
+}
+
 // Objects of two accounts cannot meet in one call, and where no key of the account is left there is no answer in its place.
 func TestAccountsOfObjects(t *testing.T) {
 	mock, url := upstream(t)
