@@ -90,6 +90,9 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		err = r.list(ctx, w, call, rec, claim.owner)
 		return err
 	}
+	if err == nil {
+		err = r.inputs(ctx, claim, call, rec)
+	}
 	run := newRun(r, call, rec, claim.account)
 	run.why = whyOf(call, permit, nil)
 	defer run.close()
