@@ -27,7 +27,7 @@ var errLongLine = errors.New("a line is too long")
 // lie where the file lies, as if each had come by itself. The file is read from the upstream and not when it is uploaded: parts
 // of an upload come in any order, and a file that was made elsewhere may be adopted.
 func (r *Relay) inputs(ctx context.Context, c claim, call *proxy.Call, rec *proxy.Record) error {
-	if c.owner == "" || call.Op.Objects == nil || call.Op.Objects.Runs == "" {
+	if call.Op.Objects == nil || call.Op.Objects.Runs == "" {
 		return nil
 	}
 	for _, p := range call.Head.References {
