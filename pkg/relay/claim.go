@@ -55,7 +55,9 @@ func (r *Relay) claim(ctx context.Context, call *proxy.Call, rec *proxy.Record) 
 }
 
 // lists reports whether the answer to an operation is a list that is made here.
-func (c claim) lists(op openai.Operation) bool { return c.owner != "" && op.Objects != nil && op.Objects.Lists != nil }
+func (c claim) lists(op openai.Operation) bool {
+	return c.owner != "" && op.Objects != nil && op.Objects.Lists != nil
+}
 
 // references are the objects at which a call points: in its path, its query and its body.
 func references(call *proxy.Call) (all []openai.Reference, err error) {
