@@ -29,6 +29,7 @@ var may = map[string]string{
 	"admission":        "state",
 	"balancer":         "state",
 	"usage":            "state",
+	"alert":            "state",
 	"upstream":         "",
 	"relay":            "admission balancer upstream usage",
 	"edge":             "auth relay",

@@ -66,6 +66,7 @@ type Admission struct {
 	refusals *refusals
 	outputs  *outputs
 	teller   *teller
+	stirred  *stirred
 	leases   *leases // nil: none are taken
 	metrics  *metrics
 
@@ -82,7 +83,7 @@ func New(store buckets, o Options) *Admission {
 		o.Price = func(string, openai.Usage) (int64, bool) { return 0, false }
 	}
 	a := &Admission{store: store, replicas: o.Replicas, price: o.Price, log: o.Log, local: newLocal(), outage: &outage{log: o.Log},
-		refusals: newRefusals(), outputs: newOutputs(), epoch: rand.Text()[:12]}
+		refusals: newRefusals(), outputs: newOutputs(), stirred: newStirred(), epoch: rand.Text()[:12]}
 	a.teller = newTeller(store, o.Log, a.refusals.forget)
 	a.metrics = newMetrics(o.Metrics, a.teller)
 	sweep := func(time.Time) {}
@@ -145,6 +146,7 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 		return known.limit, refusal(p, known)
 	}
 	if a.leased(ctx, p) {
+		a.stirred.note(p, "")
 		return "", nil
 	}
 	v, err := a.store.Spend(ctx, p.subject, p.reservation, p.charges)
@@ -158,6 +160,7 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 		if a.leases != nil {
 			a.leases.see(p, v.Balances)
 		}
+		a.stirred.note(p, v.Refused)
 		if v.OK {
 			return "", nil
 		}
