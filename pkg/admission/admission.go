@@ -146,7 +146,7 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 		return known.limit, refusal(p, known)
 	}
 	if a.leased(ctx, p) {
-		a.stirred.note(p, "")
+		a.stirred.note(p, p.balances, "")
 		return "", nil
 	}
 	v, err := a.store.Spend(ctx, p.subject, p.reservation, p.charges)
@@ -160,7 +160,7 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 		if a.leases != nil {
 			a.leases.see(p, v.Balances)
 		}
-		a.stirred.note(p, v.Refused)
+		a.stirred.note(p, v.Balances, v.Refused)
 		if v.OK {
 			return "", nil
 		}

@@ -36,6 +36,7 @@ type stirred struct {
 
 type stir struct {
 	client   *proxy.Client
+	subject  string
 	charges  []state.Charge
 	balances []state.Balance
 	refused  string
@@ -46,7 +47,7 @@ type stir struct {
 func newStirred() *stirred { return &stirred{of: map[string]*stir{}} }
 
 // note is on the path of every request of a client with quotas whose limits the store has told.
-func (s *stirred) note(p *Permit, refused string) {
+func (s *stirred) note(p *Permit, balances []state.Balance, refused string) {
 	if len(p.client.Quota) == 0 {
 		return
 	}
@@ -61,7 +62,7 @@ func (s *stirred) note(p *Permit, refused string) {
 	if refused != "" || !is.fresh {
 		is.refused = refused
 	}
-	is.client, is.charges, is.balances, is.at, is.fresh = p.client, p.charges, p.balances, now, true
+	is.client, is.subject, is.charges, is.balances, is.at, is.fresh = p.client, p.subject, p.charges, balances, now, true
 }
 
 // take returns what is fresh, and those clients that have been still for so long that they are to be read again.
@@ -107,7 +108,7 @@ func (is *stir) read(ctx context.Context, store buckets) error {
 			quotas = append(quotas, c)
 		}
 	}
-	v, err := store.Spend(ctx, "c:"+is.client.ID, "", quotas)
+	v, err := store.Spend(ctx, is.subject, "", quotas)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,8 @@ type courier struct {
 	results *prometheus.CounterVec
 
 	waiting chan Alert
+	ctx     context.Context // of all calls; canceled a while after close
+	cancel  context.CancelFunc
 	ending  chan struct{} // closed by close
 	once    sync.Once
 	done    sync.WaitGroup
@@ -46,16 +48,19 @@ func newCourier(webhook func() proxy.Secret, backoff time.Duration, log *slog.Lo
 	for _, r := range []string{"delivered", "failed", "dropped"} {
 		c.results.WithLabelValues(r)
 	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	metrics.MustRegister(c.results, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "oap_alerts_waiting",
 		Help: "Alerts that wait for the webhook."}, func() float64 { return float64(len(c.waiting)) }))
 	c.done.Go(c.run)
 	return c
 }
 
-// close sends what waits, once, and ends.
+// close sends what waits, once, and ends within a few seconds.
 func (c *courier) close() {
 	c.once.Do(func() { close(c.ending) })
+	defer time.AfterFunc(lastCalls, c.cancel).Stop()
 	c.done.Wait()
+	c.cancel()
 	c.post.close()
 }
 
@@ -84,6 +89,17 @@ func (c *courier) run() {
 	}
 }
 
+// ErrNoWebhook means that none is configured.
+var ErrNoWebhook = errors.New("no webhook is configured for alerts")
+
+// test makes one call, now.
+func (c *courier) test(ctx context.Context, a Alert) error {
+	if c.webhook().IsZero() {
+		return ErrNoWebhook
+	}
+	return c.post.call(ctx, c.webhook(), []Alert{a})
+}
+
 // batch is an alert and those that wait behind it.
 func (c *courier) batch(a Alert) []Alert {
 	all := []Alert{a}
@@ -102,7 +118,7 @@ func (c *courier) batch(a Alert) []Alert {
 func (c *courier) deliver(all []Alert) {
 	var err error
 	for n, pause := 1, c.backoff; ; n, pause = n+1, 5*pause {
-		err = c.post.call(context.Background(), c.webhook(), all)
+		err = c.post.call(c.ctx, c.webhook(), all)
 		var no refusal
 		if err == nil || n == tries || errors.As(err, &no) && no.final() {
 			break
@@ -119,13 +135,11 @@ func (c *courier) deliver(all []Alert) {
 
 // last is one call for what waits at the end.
 func (c *courier) last() {
-	ctx, cancel := context.WithTimeout(context.Background(), lastCalls)
-	defer cancel()
 	for {
 		select {
 		case a := <-c.waiting:
 			all := c.batch(a)
-			c.count(all, c.post.call(ctx, c.webhook(), all))
+			c.count(all, c.post.call(c.ctx, c.webhook(), all))
 		default:
 			return
 		}

@@ -59,8 +59,12 @@ func (w *Watch) see(now time.Time) {
 			w.lasts(lastingName(PoolEmpty, pool), now)
 		}
 	}
-	for _, l := range w.lasting {
-		if l.look != w.looks && l.gone.IsZero() {
+	for name, l := range w.lasting {
+		switch {
+		case l.look == w.looks:
+		case !l.told: // it was for a moment only; if the answer was lost, it is adopted
+			delete(w.lasting, name)
+		case l.gone.IsZero():
 			l.gone = now
 		}
 	}

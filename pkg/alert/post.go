@@ -75,7 +75,7 @@ func (r refusal) final() bool {
 // call makes one call.
 func (p *post) call(ctx context.Context, webhook proxy.Secret, all []Alert) error {
 	if webhook.IsZero() {
-		return errors.New("there is no webhook any more")
+		return ErrNoWebhook
 	}
 	text, err := json.Marshal(body{lines(all), all})
 	if err != nil {

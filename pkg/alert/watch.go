@@ -24,7 +24,7 @@ const (
 	defaultLasts = 5 * time.Second
 	// defaultWell is how long something must be over before that is told: what comes and goes is told as one.
 	defaultWell = 30 * time.Second
-	// adoptEvery is after how many looks is asked what lasts that this replica did not see.
+	// adoptEvery is after how many looks is asked what lasts that this replica did not see, and old names are forgotten.
 	adoptEvery = 60
 	// lookWithin bounds the questions of one look to the state.
 	lookWithin = 5 * time.Second
@@ -48,9 +48,10 @@ type Settings struct {
 // Options are the parts of a Watch. All are needed, but for the times.
 type Options struct {
 	Store    state.Alerts
+	Ready    func() bool // what the fleet knows is known here; nothing is looked at before
 	Settings func() Settings
-	Quotas   func() []Quota // that changed since the last call
 	Keys     func() iter.Seq[Key]
+	Quotas   func(context.Context) []Quota // that changed since the last call
 	Replica  string
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
@@ -69,19 +70,11 @@ type Watch struct {
 	known   map[string]time.Time // names of quotas that somebody told, and until when they are of interest
 	owed    map[string]*owed     // that are to be told
 	looks   int64
-	number  int64 // of the last token
+	took    time.Duration // the last look at the keys
+	number  int64         // of the last token
 
 	end  context.CancelFunc
 	done sync.WaitGroup
-}
-
-// owed is a share that was reached, and that nobody was asked about yet.
-type owed struct {
-	alert  Alert
-	until  time.Time
-	life   time.Duration
-	token  string
-	logged bool
 }
 
 // New makes a Watch and lets it look.
@@ -121,39 +114,52 @@ func (w *Watch) Close() error {
 	return nil
 }
 
+// TryWebhook calls the webhook with an alert that says that it is a test, once and now. The error is ErrNoWebhook, or says what went
+// wrong without the URL.
+func (w *Watch) TryWebhook(ctx context.Context) error {
+	a := Alert{Event: Test, Text: "this is a test of the webhook for alerts"}
+	return w.courier.test(ctx, w.complete(a, w.Replica+"-test-"+strconv.FormatInt(time.Now().UnixMilli(), 36), time.Now()))
+}
+
 func (w *Watch) run(ctx context.Context) {
 	for {
-		begin := time.Now()
-		w.look(ctx, begin)
+		w.look(time.Now())
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(max(w.Every, restOfLook*time.Since(begin))):
+		case <-time.After(max(w.Every, restOfLook*w.took)):
 		}
 	}
 }
 
-// look is one look.
-func (w *Watch) look(ctx context.Context, now time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+// look is one look. It is not ended by Close: a name that it got must be told.
+func (w *Watch) look(now time.Time) {
+	if !w.Ready() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookWithin)
 	defer cancel()
+	begin := time.Now()
 	w.see(now)
-	w.read(now)
+	w.took = time.Since(begin)
+	w.read(ctx, now)
 	if w.looks%adoptEvery == 1 {
 		if names, err := w.Store.Lasting(ctx); err == nil {
 			w.adopt(names, now)
 		}
 	}
-	away := false
-	asked := 0
+	w.ask(ctx, now)
+}
+
+// ask asks the state who tells of what was found. After a question that it did not answer none is asked any more in this look.
+func (w *Watch) ask(ctx context.Context, now time.Time) {
+	away, asked := false, 0
 	for name, l := range w.lasting {
 		switch {
 		case !l.gone.IsZero() && now.Sub(l.gone) >= w.Well:
-			if l.told && !away && asked < mostAsked {
+			if !away && asked < mostAsked {
 				asked++
 				away = !w.finish(ctx, name, l, now)
-			} else if !l.told {
-				delete(w.lasting, name)
 			}
 		case l.gone.IsZero() && !l.told && now.Sub(l.since) >= w.delay(name) && asked < mostAsked:
 			asked++
@@ -165,34 +171,6 @@ func (w *Watch) look(ctx context.Context, now time.Time) {
 			return
 		}
 		away = !w.share(ctx, name, o, now, away)
-	}
-}
-
-// read notes which shares of quotas were reached.
-func (w *Watch) read(now time.Time) {
-	shares := w.Settings().Shares
-	for name, until := range w.known {
-		if now.After(until) || len(w.known) > mostKnown {
-			delete(w.known, name)
-		}
-	}
-	for _, q := range w.Quotas() {
-		if q.Budget.Period == proxy.Minute { // a rate: it is reached every minute
-			continue
-		}
-		for _, share := range shares {
-			if !q.has(share) {
-				continue
-			}
-			name, life := q.name(share), longestPeriod
-			if !q.Resets.IsZero() {
-				life = max(q.Resets.Sub(now), 0) + extra
-			}
-			if _, known := w.known[name]; known || w.owed[name] != nil || len(w.owed) >= mostKnown {
-				continue
-			}
-			w.owed[name] = &owed{alert: q.alert(share), life: life, until: now.Add(life), token: w.token()}
-		}
 	}
 }
 
@@ -232,29 +210,6 @@ func (w *Watch) finish(ctx context.Context, name string, l *lasting, now time.Ti
 		return false
 	}
 	delete(w.lasting, name)
-	if first {
-		w.tell(a)
-	}
-	return true
-}
-
-// share tells of a share of a quota, if nobody did. It reports whether the state answered.
-func (w *Watch) share(ctx context.Context, name string, o *owed, now time.Time, away bool) bool {
-	if now.After(o.until) {
-		delete(w.owed, name)
-		return !away
-	}
-	a := w.complete(o.alert, o.token, now)
-	first, err := false, error(state.ErrUnavailable)
-	if !away {
-		first, err = w.Store.Tell(ctx, state.Alert{Name: name, Text: text(a)}, o.token, o.life)
-	}
-	if err != nil {
-		w.alone(a, &o.logged, err)
-		return false
-	}
-	delete(w.owed, name)
-	w.known[name] = o.until
 	if first {
 		w.tell(a)
 	}

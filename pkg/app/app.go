@@ -13,6 +13,7 @@ import (
 
 	"github.com/ulule/limiter/v3"
 
+	"openai-api-proxy/pkg/alert"
 	"openai-api-proxy/pkg/auth"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/catalog"
@@ -64,6 +65,7 @@ type App struct {
 	keys      *balancer.Balancer
 	operators *auth.Tokens
 	madeToken proxy.Secret // the admin token that was made here
+	alerts    *alert.Watch
 	edge      *edge.Edge
 	public    *listener
 	private   *listener // nil: operators come through the public port
@@ -94,12 +96,14 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	if a.operators, err = a.tokens(gate); err != nil {
 		return nil, err
 	}
-	spine := relay.New(relay.Options{Admission: a.admission(metrics), Upstream: up, Log: log, Metrics: metrics})
+	permits := a.admission(metrics)
+	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Log: log, Metrics: metrics})
 	a.edge = a.callers(meter, metrics)
 	a.live.parts(a, gate, spine)
 	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err
 	}
+	a.alerts = a.newWatch(permits, metrics)
 	if err = a.listen(a.console(meter, failures, metrics)); err != nil {
 		return nil, err
 	}
