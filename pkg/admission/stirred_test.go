@@ -14,7 +14,7 @@ func TestStirred(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := inMemory()
 		a, _ := open(t, s, nil)
-		c := &proxy.Client{ID: "busy", RPM: 1000, Burst: 1000, Quota: []proxy.Budget{budget(proxy.Tokens, 5000, proxy.Day),
+		c := &proxy.Client{ID: "busy", RPM: 1000, Burst: 1000, Quota: []proxy.Budget{budget(proxy.Tokens, 50_000, proxy.Day),
 			budget(proxy.Requests, 2, proxy.Total)}}
 		stands := func(want int) []Stand {
 			t.Helper()
