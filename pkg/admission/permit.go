@@ -34,6 +34,9 @@ type Permit struct {
 type Spent struct {
 	// Usage is what was used, as far as it is known.
 	Usage openai.Usage
+	// Cost is what that costs, in nano-dollars. Priced says that it is known; otherwise what was expected stays charged.
+	Cost   int64
+	Priced bool
 	// Unexecuted is set when the upstream certainly carried nothing out: it was never asked, or refused every time for the
 	// key's sake (401, 403, 429, no credit). Tokens and money are given back; the request stays counted.
 	Unexecuted bool
@@ -69,7 +72,8 @@ func (p *Permit) Settle(_ context.Context, spent Spent) {
 	if known && p.client.Strict && p.client.Metered() && (used.tokens > p.expected.tokens || used.nanoUSD > p.expected.nanoUSD) {
 		a.metrics.overshoot.Inc()
 		a.log.Error("a request used more than its bound: the strict limits of this client were exceeded", "client", p.client.ID,
-			"model", p.model, "tokens", used.tokens, "bound", p.expected.tokens)
+			"model", p.model, "tokens", used.tokens, "bound", p.expected.tokens,
+			"usd", proxy.DollarText(used.nanoUSD), "usd_bound", proxy.DollarText(p.expected.nanoUSD))
 	}
 	if p.lease != nil {
 		a.teller.reserved.Add(-p.expected.tokens)
@@ -97,12 +101,9 @@ func (p *Permit) used(spent Spent) (u amounts, known bool) {
 			"model", p.model, "tokens", u.tokens)
 		return amounts{}, false
 	}
-	if priced(p.client) {
-		money, found := p.admission.price(p.model, spent.Usage)
-		if !found { // the price was taken away meanwhile
-			money = p.expected.nanoUSD
-		}
-		u.nanoUSD = min(max(money, 0), most)
+	u.nanoUSD = p.expected.nanoUSD // 0 for a client whose money nobody limits
+	if spent.Priced && priced(p.client) {
+		u.nanoUSD = min(max(spent.Cost, 0), most)
 	}
 	return u, true
 }
@@ -136,17 +137,34 @@ func (p *Permit) Header(h http.Header) {
 	for i, b := range p.balances {
 		switch p.charges[i].Limit {
 		case requests:
-			rateHeader(h, "Requests", p.client.RPM, b)
+			rateHeader(h, &ofRequests, p.client.RPM, b)
 		case tokens:
-			rateHeader(h, "Tokens", p.client.TPM, b)
+			rateHeader(h, &ofTokens, p.client.TPM, b)
 		}
 	}
 }
 
-func rateHeader(h http.Header, what string, limit int64, b state.Balance) {
-	h.Set("X-Ratelimit-Limit-"+what, strconv.FormatInt(limit, 10))
-	h.Set("X-Ratelimit-Remaining-"+what, strconv.FormatInt(max(b.Left, 0), 10))
-	h.Set("X-Ratelimit-Reset-"+what, milliseconds(b.Reset).String())
+// rateNames are the headers of one rate: its limit, what remains, when it is whole again.
+type rateNames [3]string
+
+var (
+	ofRequests = rateNames{"X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests"}
+	ofTokens   = rateNames{"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens"}
+)
+
+// rateHeader sets the three headers from one piece of text: this is done for every request.
+func rateHeader(h http.Header, names *rateNames, limit int64, b state.Balance) {
+	var room [64]byte
+	text := strconv.AppendInt(room[:0], limit, 10)
+	first := len(text)
+	text = strconv.AppendInt(text, max(b.Left, 0), 10)
+	second := len(text)
+	text = append(text, milliseconds(b.Reset).String()...)
+	all := string(text)
+	values := []string{all[:first], all[first:second], all[second:]}
+	for i, name := range names {
+		h[name] = values[i : i+1 : i+1]
+	}
 }
 
 // milliseconds rounds up, so that who waits for as long as it says never comes too early.

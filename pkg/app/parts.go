@@ -38,6 +38,12 @@ func (a *App) meter(metrics *prometheus.Registry) *usage.Meter {
 	return meter
 }
 
+func (a *App) owners(metrics *prometheus.Registry) *auth.Owners {
+	owners := auth.NewOwners(auth.OwnersOptions{Store: a.store, Log: a.log, Metrics: metrics})
+	a.onStop("owners of objects", owners.Close)
+	return owners
+}
+
 func (a *App) upstream() *upstream.Client {
 	up := upstream.New(upstream.Options{IdleTimeout: a.cfg.StreamIdleTimeout, WriteTimeout: writeTimeout,
 		Mask: a.live.maskSecrets, Proxy: http.ProxyFromEnvironment})
@@ -79,7 +85,7 @@ func (a *App) admission(metrics *prometheus.Registry) *admission.Admission {
 func (a *App) callers(meter *usage.Meter, metrics *prometheus.Registry) *edge.Edge {
 	return edge.New(edge.Options{Usage: meter, Health: a.health, TrustedProxies: a.cfg.TrustedProxies,
 		CORSOrigins: a.cfg.CORSOrigins, MaxBody: a.cfg.MaxBodyBytes, KeepBodies: a.cfg.RequestLogBodies, Mask: a.live.maskSecrets,
-		Operator: a.operators.Admin, Log: a.log, Metrics: metrics})
+		Operator: a.operators.Admin, Log: a.log, AccessLog: a.AccessLog, Metrics: metrics})
 }
 
 // listen serves callers and operators. Both addresses are taken before anything is served: a replica tells operators where
