@@ -36,7 +36,6 @@ type stirred struct {
 
 type stir struct {
 	client   *proxy.Client
-	subject  string
 	charges  []state.Charge
 	balances []state.Balance
 	refused  string
@@ -62,7 +61,7 @@ func (s *stirred) note(p *Permit, balances []state.Balance, refused string) {
 	if refused != "" || !is.fresh {
 		is.refused = refused
 	}
-	is.client, is.subject, is.charges, is.balances, is.at, is.fresh = p.client, p.subject, p.charges, balances, now, true
+	is.client, is.charges, is.balances, is.at, is.fresh = p.client, p.charges, balances, now, true
 }
 
 // take returns what is fresh, and those clients that have been still for so long that they are to be read again.
@@ -85,39 +84,24 @@ func (s *stirred) take(now time.Time) (fresh, still []stir) {
 // Stirred tells how the quotas stand of clients that asked since the last call, and of those that have stopped asking for a
 // moment, whose last requests are settled by now. It is not for the path of a request.
 func (a *Admission) Stirred(ctx context.Context) (all []Stand) {
-	now := time.Now()
-	fresh, still := a.stirred.take(now)
+	fresh, still := a.stirred.take(time.Now())
 	for i := range fresh {
-		all = append(all, fresh[i].stands(now)...)
+		all = append(all, fresh[i].stands()...)
 	}
 	for i := range still {
-		if still[i].read(ctx, a.store) != nil {
+		balances, err := a.Balances(ctx, still[i].client)
+		if err != nil {
 			break // the next request brings it back
 		}
-		all = append(all, still[i].stands(now)...)
+		for _, b := range balances {
+			all = append(all, standOf(still[i].client, b))
+		}
 	}
 	return all
 }
 
-// read learns how the quotas stand, without taking any.
-func (is *stir) read(ctx context.Context, store buckets) error {
-	var quotas []state.Charge
-	for _, c := range is.charges {
-		if c.Slots == 0 && c.Rate.Count == 0 {
-			c.Cost = 0
-			quotas = append(quotas, c)
-		}
-	}
-	v, err := store.Spend(ctx, is.subject, "", quotas)
-	if err != nil {
-		return err
-	}
-	is.charges, is.balances = quotas, v.Balances
-	return nil
-}
-
 // stands are those of the quotas.
-func (is *stir) stands(now time.Time) (all []Stand) {
+func (is *stir) stands() (all []Stand) {
 	for i, c := range is.charges {
 		if c.Slots > 0 || c.Rate.Count > 0 || i >= len(is.balances) {
 			continue
@@ -133,4 +117,17 @@ func (is *stir) stands(now time.Time) (all []Stand) {
 		all = append(all, s)
 	}
 	return all
+}
+
+// standOf is what was read of a quota.
+func standOf(c *proxy.Client, b Balance) Stand {
+	s := Stand{Client: c, Limit: string(b.Measure) + "/" + string(b.Period), Budget: b.Budget, Used: b.Used, Resets: b.Resets}
+	if !b.Resets.IsZero() {
+		zone := c.Zone
+		if zone == nil {
+			zone = time.UTC
+		}
+		s.Start = b.Period.StartIn(b.Resets.Add(-time.Second), zone) // a moment within the period, whatever the clocks say
+	}
+	return s
 }
