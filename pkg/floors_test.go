@@ -31,6 +31,7 @@ var may = map[string]string{
 	"balancer":         "state",
 	"journal":          "-",
 	"usage":            "journal state",
+	"alert":            "state",
 	"upstream":         "",
 	"relay":            "admission balancer price upstream usage",
 	"edge":             "auth relay",
