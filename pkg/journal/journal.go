@@ -59,6 +59,7 @@ type Journal struct {
 	bytes    int64      // of all segments
 	buffer   []byte
 	failed   error     // of the last write; nil: it succeeded
+	closed   bool      // somebody else may have it
 	again    time.Time // when the next one is tried
 
 	next    int64   // number of the next row
@@ -164,10 +165,11 @@ func (j *Journal) Bytes() int64 {
 }
 
 // Close gives the journal up, and removes it if nothing of it is to be sent again. Otherwise it is there for whoever adopts
-// it. Nothing may be written afterwards.
+// it. What is written afterwards fails.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.closed = true
 	var errs []error
 	if j.file != nil {
 		errs = append(errs, j.file.Close())

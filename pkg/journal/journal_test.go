@@ -131,6 +131,9 @@ func TestReplay(t *testing.T) {
 	if left, _ := os.ReadDir(d.Path); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
+	if _, err := last.Append([]byte("late")); !errors.Is(err, errClosed) {
+		t.Errorf("written to what is closed: %v", err)
+	}
 }
 
 // Numbers go on where they were, also when the files that told them are gone.

@@ -1,14 +1,20 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
 )
 
+var errClosed = errors.New("the journal is closed")
+
 // writeLocked writes a frame, if need be to a new file. After a failure, which may have left half of it, the file is not
 // used any more, and nothing is tried for a second.
 func (j *Journal) writeLocked(f frame) error {
+	if j.closed {
+		return errClosed
+	}
 	if j.failed != nil && time.Now().Before(j.again) {
 		return j.failed
 	}
