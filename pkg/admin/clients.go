@@ -30,6 +30,7 @@ type clientAnswer struct {
 	Models  []string       `json:"models"`
 	IPs     []netip.Prefix `json:"ips"`
 	Pool    string         `json:"pool"`
+	Group   string         `json:"group"`
 	Enabled bool           `json:"enabled"`
 	Expires *time.Time     `json:"expires"`
 	Tokens  []tokenAnswer  `json:"tokens"`
@@ -90,13 +91,13 @@ type tokenAnswer struct {
 
 // clientFilter says which clients are wanted; what is empty lets all through.
 type clientFilter struct {
-	sources                   []string
-	enabled, model, pool, has string
+	sources                          []string
+	enabled, model, pool, group, has string
 }
 
 func readClientFilter(q *query) clientFilter {
 	return clientFilter{sources: q.words("source", sources...), enabled: q.word("enabled", "true", "false"), model: q.text("model"),
-		pool: q.text("pool"), has: strings.ToLower(q.text("q"))}
+		pool: q.text("pool"), group: q.text("group"), has: strings.ToLower(q.text("q"))}
 }
 
 func (f *clientFilter) match(c *catalog.Client) bool {
@@ -104,6 +105,7 @@ func (f *clientFilter) match(c *catalog.Client) bool {
 		(f.enabled == "" || c.Enabled == (f.enabled == "true")) &&
 		(f.model == "" || c.Models.Match(f.model)) &&
 		(f.pool == "" || f.pool == c.Pool) &&
+		(f.group == "" || f.group == c.Group) &&
 		(f.has == "" || has(c.ID, f.has) ||
 			slices.ContainsFunc(c.Tokens, func(t catalog.Token) bool { return has(t.Masked, f.has) }))
 }
@@ -172,7 +174,7 @@ func (a *API) oneClient(c *gin.Context, status int, id, token string) error {
 
 // clientOf shows a client.
 func clientOf(c *catalog.Client, u used) clientAnswer {
-	a := clientAnswer{ID: c.ID, RPM: c.RPM, Burst: c.Burst, Models: texts(c.Models), IPs: c.IPs, Pool: c.Pool, Enabled: c.Enabled,
+	a := clientAnswer{ID: c.ID, RPM: c.RPM, Burst: c.Burst, Models: texts(c.Models), IPs: c.IPs, Pool: c.Pool, Group: c.Group, Enabled: c.Enabled,
 		Expires: instant(c.Expires), Tokens: make([]tokenAnswer, 0, len(c.Tokens)),
 		Source: c.Source, Revision: c.Revision, Overridden: c.Overridden, Created: instant(c.Created), Updated: instant(c.Updated),
 		Usage: u.of(u.clients, c.ID)}

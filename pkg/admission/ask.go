@@ -47,7 +47,8 @@ var shapes = map[string]shape{
 }
 
 func (a Ask) shape() shape {
-	if a.Op.Method == http.MethodGet || a.Op.Method == http.MethodHead || a.Op.Method == http.MethodDelete {
+	if a.Op.Method == http.MethodGet || a.Op.Method == http.MethodHead || a.Op.Method == http.MethodDelete ||
+		a.Op.Tokens == openai.TokensNone {
 		return free
 	}
 	return shapes[a.Op.Path]
@@ -124,7 +125,7 @@ func bound(ask Ask) (u openai.Usage, err error) {
 	case ask.Head.Unbounded != "":
 		return u, unbounded(ask.Head.Unbounded, "what "+ask.Head.Unbounded+" asks for")
 	case len(ask.Head.References) > 0:
-		return u, unbounded(ask.Head.References[0], "an object stored upstream")
+		return u, unbounded(ask.Head.References[0].Param, "an object stored upstream")
 	case s == answers && ask.Head.MaxTokens == 0:
 		name := map[string]string{"/v1/responses": "max_output_tokens", "/v1/completions": "max_tokens"}[ask.Op.Path]
 		if name == "" {

@@ -123,10 +123,11 @@ func (b *Balancer) Close() {
 
 // Ask says for what a key is wanted.
 type Ask struct {
-	Pool  string // of the client
-	Model string
-	Tried []*proxy.Key  // by this request; never picked again
-	Last  proxy.Outcome // of the last try; Served at first
+	Pool    string // of the client
+	Model   string
+	Account string        // only keys of this one; empty: of any
+	Tried   []*proxy.Key  // by this request; never picked again
+	Last    proxy.Outcome // of the last try; Served at first
 }
 
 // mostRefused bounds how many candidates may turn out to be taken (a quota, a probe) before Pick gives up.
@@ -136,7 +137,7 @@ const mostRefused = 32
 func (v *View) Pick(ctx context.Context, ask Ask) (*Pick, error) {
 	p := v.pools.of(v, served{ask.Pool, ask.Model})
 	s := search{view: v, pool: p, ask: ask, now: time.Now().UnixNano()}
-	s.position = v.position(ctx, p, len(ask.Tried) > 0)
+	s.position = v.position(ctx, p, len(ask.Tried) > 0 || ask.Account != "")
 	for range mostRefused {
 		k, soft := s.find()
 		if k == nil {

@@ -32,13 +32,14 @@ const (
 	whyProbed   = "half-open, another request is its probe"
 	whyModel    = "does not serve the model"
 	whyPool     = "of another pool"
+	whyAccount  = "of another account than the stored object"
 	whyDisabled = "disabled"
 	whyExpired  = "expired"
 )
 
 // nearness orders the reasons for reading: what was picked first, what could never have been last.
 var nearness = []string{whyPicked, whyUsable, whySlowed, whyTried, whyLast}
-var farthest = []string{whyDisabled, whyExpired, whyModel, whyPool}
+var farthest = []string{whyAccount, whyDisabled, whyExpired, whyModel, whyPool}
 
 // explained bounds the keys that an explanation names.
 const explained = 50
@@ -81,6 +82,8 @@ func (k *key) considered(ask Ask, pick *Pick, now time.Time) Considered {
 		c.Why = whyExpired
 	case !k.Serves(ask.Model):
 		c.Why = whyModel
+	case ask.Account != "" && k.Account != ask.Account:
+		c.Why = whyAccount
 	case slices.Contains(ask.Tried, k.Key):
 		c.Why = whyTried
 	default:

@@ -9,6 +9,7 @@ import (
 
 // shortages count the keys of a pool by why they cannot be used.
 type shortages struct {
+	keys                              int
 	cooling, open, exhausted, invalid int
 	soonest                           time.Time
 }
@@ -22,22 +23,32 @@ func (v *View) none(p *pool, ask Ask) *proxy.Fault {
 		}
 		return proxy.Faultf(proxy.NoAvailableKey, "no key is enabled")
 	}
-	s := p.shortages(ask.Model, time.Now())
-	f := &proxy.Fault{Kind: proxy.NoAvailableKey, RetryAfter: time.Second}
+	s := p.shortages(ask, time.Now())
+	if s.keys == 0 {
+		return proxy.Faultf(proxy.NoAvailableKey, "no key of the account is left in which the stored object lies")
+	}
+	f, where := &proxy.Fault{Kind: proxy.NoAvailableKey, RetryAfter: time.Second}, ""
+	if ask.Account != "" {
+		where = " of the account in which the stored object lies"
+	}
 	if s.cooling > 0 && s.open == 0 {
 		f.Kind = proxy.RateLimited
 	}
 	if !s.soonest.IsZero() {
 		f.RetryAfter = max(time.Until(s.soonest), time.Second)
 	}
-	f.Public = fmt.Sprintf("none of %d keys is available: %d cooling after rate limits, %d failing, %d out of credit or quota, %d not accepted",
-		len(p.keys), s.cooling, s.open, s.exhausted, s.invalid)
+	f.Public = fmt.Sprintf("none of %d keys"+where+" is available: %d cooling after rate limits, %d failing, %d out of credit or quota, %d not accepted",
+		s.keys, s.cooling, s.open, s.exhausted, s.invalid)
 	return f
 }
 
-func (p *pool) shortages(model string, now time.Time) (s shortages) {
+func (p *pool) shortages(ask Ask, now time.Time) (s shortages) {
 	for _, k := range p.keys {
-		reason, until := k.why(model, now)
+		if ask.Account != "" && k.Account != ask.Account {
+			continue
+		}
+		s.keys++
+		reason, until := k.why(ask.Model, now)
 		switch reason {
 		case proxy.Cooling:
 			s.cooling++

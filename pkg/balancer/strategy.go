@@ -22,14 +22,14 @@ const (
 // weighs reports whether configured weights count.
 func (s strategy) weighs() bool { return s == weighted || s == random }
 
-// position is where the search begins: the next one of the shared cursor, or a random one. A second try of a request
-// leaves the cursor alone, so that the shares of first tries stay exact.
-func (v *View) position(ctx context.Context, p *pool, again bool) int64 {
+// position is where the search begins: the next one of the shared cursor, or a random one. A second try of a request, and
+// one that has to go to a certain account, leaves the cursor alone, so that the shares of all others stay exact.
+func (v *View) position(ctx context.Context, p *pool, apart bool) int64 {
 	b := v.b
 	switch {
 	case len(p.keys) < 2:
 		return 0
-	case again:
+	case apart:
 		return p.retries.Add(1)
 	case v.strategy != roundRobin && v.strategy != weighted:
 		return rand.Int64N(p.weights.total << 20)
@@ -217,6 +217,9 @@ func (s *search) chooseIdle(least grade, avoid bool) *key {
 
 // fits reports whether a key is of the grade and not one that this request had already.
 func (s *search) fits(k *key, least grade, avoid bool) bool {
+	if s.ask.Account != "" && k.Account != s.ask.Account {
+		return false
+	}
 	for _, r := range s.refused {
 		if r == k {
 			return false

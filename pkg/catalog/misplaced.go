@@ -33,7 +33,7 @@ func (s *Snapshot) misplacedOf(c *config.Client) error {
 	for _, f := range []struct {
 		name  string
 		texts []string
-	}{{"id", []string{c.ID}}, {"pool", []string{c.Pool}}, {"models", c.Models}} {
+	}{{"id", []string{c.ID}}, {"pool", []string{c.Pool}}, {"group", []string{c.Group}}, {"models", c.Models}} {
 		if s.holds(f.texts, c.Token) {
 			return misplacedIn(f.name)
 		}

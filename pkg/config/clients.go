@@ -57,9 +57,10 @@ func client(f *fields) (e entry[Client], ok bool) {
 	}
 	c.Models = some(f, "models", headerText)
 	c.Pool, _ = get(f, "pool", identifier)
+	c.Group, _ = get(f, "group", identifier)
 	c.IPs = some(f, "ips", prefix)
 	c.Enabled = f.flag("enabled", true)
 	c.Expires, _ = get(f, "expires", expiry)
-	f.end(pendingClientFields)
+	f.end(nil)
 	return entry[Client]{c, c.ID, c.Token, f.at}, ok
 }

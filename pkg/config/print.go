@@ -173,6 +173,7 @@ func (p *printer) client(c *Client) {
 	}
 	p.optional("models", strings.Join(c.Models, " "))
 	p.optional("pool", c.Pool)
+	p.optional("group", c.Group)
 	if len(c.IPs) > 0 {
 		p.line("    ips", c.IPs)
 	}

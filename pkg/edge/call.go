@@ -29,7 +29,14 @@ func isJSON(call *proxy.Call) bool {
 
 // allowed checks what a client's limits need to read of the call.
 func allowed(client *proxy.Client, call *proxy.Call) error {
-	if !client.Restricted() || call.Op.Model == openai.NoModel {
+	if !client.Restricted() {
+		return nil
+	}
+	if call.Op.Tokens == openai.TokensUnseen {
+		return proxy.Faultf(proxy.EndpointNotAllowed,
+			"a client with limits of models, tokens or money may not use this endpoint: what it uses is not seen here")
+	}
+	if call.Op.Model == openai.NoModel {
 		return nil
 	}
 	if call.Header.Get("Content-Encoding") != "" {
@@ -40,6 +47,9 @@ func allowed(client *proxy.Client, call *proxy.Call) error {
 	}
 	if !call.Head.Readable {
 		return proxy.Faultf(proxy.InvalidRequest, "the body could not be read, or is too large to be checked against the client's limits")
+	}
+	if call.Op.Unnamed && call.Head.Model == "" {
+		return nil
 	}
 	return auth.AllowModel(client, call.Head.Model)
 }

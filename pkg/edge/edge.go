@@ -166,7 +166,7 @@ func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Cal
 		return nil, pathFault(req.Method, err)
 	}
 	rec.Operation = match.Op.Path
-	call := &proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Path: match.Path, Query: req.URL.RawQuery,
+	call := &proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Slots: match.Slots, Path: match.Path, Query: req.URL.RawQuery,
 		Header: req.Header, Head: openai.Head{Model: match.Model}}
 	call.Op.Method = req.Method // HEAD stays HEAD
 	call.Explain, err = e.debugged(req)

@@ -22,7 +22,7 @@ type entry struct {
 // entry that is not of that form.
 func NewOperations(allow, deny []string) (*Operations, error) {
 	o := &Operations{bySize: map[int][]entry{}}
-	for _, op := range stateless {
+	for _, op := range published() {
 		o.add(op, false)
 	}
 	// They come behind what the table knows better, such as where the model is: of equals the first one counts.
@@ -75,6 +75,9 @@ func parseEntry(text string) (Operation, error) {
 		}
 	}
 	op := Operation{Method: method, Path: path}
+	if strings.Count(rest, "{") > mostSlots {
+		return Operation{}, errEntry(text)
+	}
 	switch {
 	case method == http.MethodPost:
 		op.Model = ModelInJSON
@@ -105,15 +108,21 @@ func (e entry) fits(segments []string) bool {
 }
 
 func (e entry) match(segments []string) Match {
-	m := Match{Op: e.Operation}
+	m, slot := Match{Op: e.Operation}, 0
 	path := slices.Clone(e.segments)
 	for i, s := range path {
-		if isSlot(s) {
-			path[i] = segments[i]
+		if !isSlot(s) {
+			continue
 		}
-		if s == modelSlot {
-			m.Model, _ = url.PathUnescape(segments[i]) // checked
+		m.Slots[slot], _ = url.PathUnescape(segments[i]) // checked
+		path[i] = segments[i]
+		switch {
+		case s == modelSlot:
+			m.Model = m.Slots[slot]
+		case e.Objects != nil && e.Objects.Slots[slot] != "" && IsObjectID(m.Slots[slot]):
+			path[i] = m.Slots[slot] // what is looked up is what is asked for
 		}
+		slot++
 	}
 	m.Path = "/v1/" + strings.Join(path, "/")
 	return m

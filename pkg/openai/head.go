@@ -17,7 +17,31 @@ type Head struct {
 	Unbounded string
 	// Media is how many bytes of the body are images, sound or files in base64, which say nothing of their tokens.
 	Media int64
-	// References names the fields by which the body points at objects stored upstream: "previous_response_id",
-	// "conversation", "prompt.id", "file_id", "container", "vector_store_ids".
-	References []string
+	// References are the objects stored upstream that the body points at.
+	References []Reference
+	// Items are the ids of what earlier answers said, and the body gives back whole.
+	Items []string
+	// Searches names the field by which the body asks for a choice among all that an account stores.
+	Searches string
+	// Store is whether the answer is to be stored, as far as the body says.
+	Store Choice
+	// Sound is set when the answer is to be heard, too: the upstream keeps it for a while.
+	Sound bool
+}
+
+// Choice is what a body says about something that it may leave open.
+type Choice uint8
+
+// The choices.
+const (
+	Unsaid Choice = iota
+	Yes
+	No
+)
+
+func choice(yes bool) Choice {
+	if yes {
+		return Yes
+	}
+	return No
 }

@@ -2,13 +2,17 @@ package openai
 
 // Operation is one entry of the operation table.
 type Operation struct {
-	Method string
-	Path   string // template: "/v1/models/{model}"
-	Model  ModelIn
-	Repeat Repeat
+	Method  string
+	Path    string // template: "/v1/models/{model}"
+	Model   ModelIn
+	Unnamed bool // the model need not be named: there may be none, or an object stored upstream says it
+	Repeat  Repeat
+	Class   Class
+	Tokens  Tokens
+	Objects *Objects // what it does with objects stored upstream; nil: nothing
 }
 
-// ModelIn says where an operation names its model.
+// ModelIn says where an operation names its model, and so what its body is.
 type ModelIn uint8
 
 // The places.
@@ -28,3 +32,58 @@ const (
 	RepeatAfter5xx                    // creates something small: after an answer of 5xx, never after silence
 	RepeatNever                       // batches, fine-tunes, videos, background work: only if certainly not executed
 )
+
+// Class says how far an operation reaches.
+type Class uint8
+
+// The classes.
+const (
+	Stateless      Class = iota // leaves nothing behind at the upstream
+	Stateful                    // makes, shows or changes objects that are stored there
+	Administration              // of an account: closed unless a setting opens it
+	Minting                     // gives out what works beside the proxy: likewise
+)
+
+// Tokens says how the tokens of an operation are found out.
+type Tokens uint8
+
+// The ways.
+const (
+	TokensAnswered Tokens = iota // its answer tells
+	TokensNone                   // it uses none, or shows those of a request that has told already
+	TokensUnseen                 // no answer tells: a batch, a fine-tune, a run
+)
+
+// Objects is what an operation does with objects stored upstream.
+type Objects struct {
+	Slots []Family // one for each slot of the template; empty: a name within the object before it
+	Makes []Made
+	When  When
+	Lists *Listing // nil: it lists no family
+	Drops bool     // it deletes the object of its last slot
+}
+
+// Made is an object that an answer tells of: its id stands at the path, "data.#.id", of a JSON answer or of an event.
+type Made struct {
+	Family Family
+	Path   string
+}
+
+// When says on what it depends whether something is made.
+type When uint8
+
+// The conditions.
+const (
+	Always   When = iota
+	IfStored      // only if the request says store, or asks for sound
+	IfKept        // unless it says that it must not be stored
+)
+
+// Listing is how a family is listed.
+type Listing struct {
+	Family      Family
+	Limit, Most int64 // objects on a page: when nothing is said, and at most
+	Ascending   bool  // when nothing is said
+	Before      bool  // what comes before an object can be asked for
+	Filters     []string
+}

@@ -15,28 +15,10 @@ var (
 	ErrDenied  = errors.New("operation not opened") // administration, minting, or closed by a setting
 )
 
-// stateless are the operations that leave nothing behind at the upstream, as of OpenAI's published description 2.3.0.
-var stateless = []Operation{
-	{http.MethodPost, "/v1/chat/completions", ModelInJSON, RepeatUnlessRefused},
-	{http.MethodPost, "/v1/completions", ModelInJSON, RepeatUnlessRefused},
-	{http.MethodPost, "/v1/responses", ModelInJSON, RepeatUnlessRefused},
-	{http.MethodPost, "/v1/responses/input_tokens", ModelInJSON, RepeatUnlessRefused},
-	{http.MethodPost, "/v1/responses/compact", ModelInJSON, RepeatUnlessRefused},
-	{http.MethodPost, "/v1/embeddings", ModelInJSON, RepeatUnlessRefused},
-	{http.MethodPost, "/v1/images/generations", ModelInJSON, RepeatUnlessRefused},
-	{http.MethodPost, "/v1/images/edits", ModelInForm, RepeatUnlessRefused},
-	{http.MethodPost, "/v1/images/variations", ModelInForm, RepeatUnlessRefused},
-	{http.MethodPost, "/v1/audio/speech", ModelInJSON, RepeatUnlessRefused},
-	{http.MethodPost, "/v1/audio/transcriptions", ModelInForm, RepeatUnlessRefused},
-	{http.MethodPost, "/v1/audio/translations", ModelInForm, RepeatUnlessRefused},
-	{http.MethodPost, "/v1/moderations", ModelInJSON, RepeatUnlessRefused},
-	{http.MethodGet, "/v1/models", NoModel, RepeatUnlessRefused},
-	{http.MethodGet, "/v1/models/{model}", ModelInPath, RepeatUnlessRefused},
-}
-
-// closed are the families of administration and of credentials that would work beside the proxy.
+// closed are where the table's administration and minting lie, and what the upstream may add to them.
 var closed = []string{"/v1/organization", "/v1/organizations", "/v1/projects", "/v1/realtime/client_secrets",
-	"/v1/realtime/sessions", "/v1/realtime/transcription_sessions", "/v1/realtime/translations", "/v1/chatkit/sessions"}
+	"/v1/realtime/sessions", "/v1/realtime/transcription_sessions", "/v1/realtime/translations", "/v1/realtime/calls",
+	"/v1/chatkit", "/v1/fine_tuning/checkpoints"}
 
 // Operations is the operation table. It does not change once it is made.
 type Operations struct {
@@ -48,7 +30,14 @@ type Match struct {
 	Op    Operation
 	Path  string // escaped; literal segments from the template, slots as they came
 	Model string // unescaped content of the slot {model}
+	Slots Slots  // unescaped contents of all slots
 }
+
+// Slots are what stands in the slots of a template, in order.
+type Slots [mostSlots]string
+
+// mostSlots bounds the slots of an entry.
+const mostSlots = 8
 
 // Match finds the operation of a method and an escaped path, which starts with /v1/ or /proxy/v1/. HEAD is found where
 // GET is. Of two operations that match, the one with fewer slots is meant; of equals, the first. Errors are ErrHostile,
@@ -73,6 +62,8 @@ func (o *Operations) Match(method, escapedPath string) (Match, error) {
 	switch {
 	case f.denied, isClosed("/v1/"+plain) && !(f.op != nil && isClosed(f.op.Path)):
 		return Match{}, ErrDenied
+	case f.closed != nil && (f.op == nil || f.op.literals < f.closed.literals):
+		return Match{}, ErrDenied
 	case f.op == nil:
 		return Match{}, ErrUnknown
 	}
@@ -82,6 +73,7 @@ func (o *Operations) Match(method, escapedPath string) (Match, error) {
 // finding is what the table has for a method and path.
 type finding struct {
 	op     *entry // what is open, and says most of the path; nil: nothing
+	closed *entry // what is closed unless an entry that says as much of the path opens it
 	known  bool   // a template has the path, if with another method
 	denied bool   // a setting closes it
 }
@@ -102,6 +94,10 @@ func (o *Operations) find(method string, segments []string) (f finding) {
 		case e.Method != method:
 		case e.denied:
 			f.denied = f.denied || e.fits(plain)
+		case e.Class >= Administration:
+			if e.fits(plain) {
+				f.closed = e
+			}
 		case fits && (f.op == nil || e.literals > f.op.literals):
 			f.op = e
 		}

@@ -12,7 +12,7 @@ const (
 	mostInPart = 64 << 10 // bytes of a form value that are read
 )
 
-// ReadFormHead reads a multipart/form-data body: model and stream, which may stand behind the files. Of a body that is
+// ReadFormHead reads a multipart/form-data body: model, stream and references, which may stand behind the files. Of a body that is
 // unfinished, has a longer value there or too many parts it tells what it found, and that it was not Readable.
 func ReadFormHead(contentType string, body []byte) Head {
 	var h Head
@@ -20,7 +20,7 @@ func ReadFormHead(contentType string, body []byte) Head {
 	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
 		return h
 	}
-	models := 0
+	models, r := 0, new(headReader)
 	form := multipart.NewReader(bytes.NewReader(body), params["boundary"])
 	for range mostParts {
 		part, err := form.NextRawPart()
@@ -29,20 +29,29 @@ func ReadFormHead(contentType string, body []byte) Head {
 			break
 		}
 		name := part.FormName()
-		if part.FileName() != "" || name != "model" && name != "stream" {
+		if part.FileName() != "" {
 			continue
 		}
 		value, err := io.ReadAll(io.LimitReader(part, mostInPart+1))
-		if err != nil || len(value) > mostInPart {
+		if err != nil || len(value) > mostInPart && !isPlainField(name, value) {
 			break
 		}
-		if name == "model" {
+		switch name {
+		case "model":
 			models++
 			h.Model = string(value)
-			continue
+		case "stream":
+			h.Stream = string(value) == "true" || string(value) == "1"
+		default:
+			r.referByField(name, []string{string(value)})
 		}
-		h.Stream = string(value) == "true" || string(value) == "1"
 	}
-	h.Doubled = models > 1
+	h.Doubled, h.References = models > 1, r.head.References
 	return h
+}
+
+// isPlainField reports whether the rest of a long value does not matter: it is a text, such as a prompt.
+func isPlainField(name string, begin []byte) bool {
+	_, refers := familyOfField(name)
+	return !refers && name != "model" && name != "stream" && begin[0] != '{' && begin[0] != '['
 }

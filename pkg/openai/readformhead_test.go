@@ -87,3 +87,20 @@ func FuzzReadFormHead(f *testing.F) {
 		}
 	})
 }
+
+// What a form points at may be named like the members of an object, or be one in JSON.
+func TestReferencesOfForms(t *testing.T) {
+	contentType, body := form(t, "input_reference[file_id]", "file-1", "video[id]", "video_1", "file_ids[]", "file-2", "file_ids[]", "file-3",
+		"characters[][id]", "char_1", "consent", "cons_1", "voice", "alloy", "voice[id]", "voice_1", "prompt", strings.Repeat("file_id ", mostInPart),
+		"image", `{"file_id":"file-4"}`, "expires_after[anchor]", "created_at", "file", "file_id")
+	h := ReadFormHead(contentType, body)
+	want := []string{"input_reference[file_id]=file:file-1", "video[id]=video:video_1", "file_ids[]=file:file-2", "file_ids[]=file:file-3",
+		"characters[][id]=character:char_1", "consent=consent:cons_1", "voice[id]=voice:voice_1", "file_id=file:file-4"}
+	if got := written(h.References); !h.Readable || !slices.Equal(got, want) {
+		t.Errorf("readable %v, %q", h.Readable, got)
+	}
+	contentType, body = form(t, "image", `{"x":"`+strings.Repeat("x", mostInPart)+`","file_id":"file-4"}`)
+	if h := ReadFormHead(contentType, body); h.Readable {
+		t.Error("JSON that is too long to be read counts as read")
+	}
+}

@@ -18,7 +18,7 @@ func ReadHead(body []byte) Head {
 	}
 	r := headReader{names: make([]string, 0, 16)}
 	doc.ForEach(r.member)
-	r.head.Readable = isDocument(text)
+	r.head.Readable = isDocument(text) && !r.crowded
 	r.head.Doubled = r.models > 1
 	r.head.MaxTokens = slices.Max(r.bounds[:])
 	if all := float64(max(r.each, 1)) * float64(max(r.asked, 1)); all > 1 {
@@ -35,6 +35,9 @@ type headReader struct {
 	names  []string // of the members so far
 	each   int64    // answers to each prompt
 	asked  int64    // prompts
+
+	referred map[Reference]bool // those of the head
+	crowded  bool               // there were too many
 }
 
 func (r *headReader) member(key, value gjson.Result) bool {
@@ -52,6 +55,12 @@ func (r *headReader) member(key, value gjson.Result) bool {
 		r.head.IncludeUsage = includesUsage(value)
 	case "background":
 		r.head.Background = value.Bool()
+	case "store":
+		if value.Type != gjson.Null {
+			r.head.Store = choice(value.Bool())
+		}
+	case "modalities":
+		r.head.Sound = r.head.Sound || strings.Contains(value.Raw, "audio") || strings.Contains(value.Raw, `\`)
 	case "max_tokens":
 		r.bounds[0] = bound(value)
 	case "max_completion_tokens":

@@ -7,87 +7,228 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// reference notes what a member of the top level points at.
-func (r *headReader) reference(name string, value gjson.Result) {
-	switch name {
-	case "previous_response_id":
-		if value.Type == gjson.String && value.Str != "" {
-			r.refer(name)
-		}
-	case "conversation":
-		if value.Type == gjson.String && value.Str != "" || value.IsObject() && len(value.Map()) > 0 {
-			r.refer(name)
-		}
-	case "prompt":
-		r.referByPrompt(value)
-		r.referWithin(name, value)
-	case "metadata", "response_format", "text":
-		// These are the caller's own names, and examples of what the model may write.
-	default:
-		r.referTo(name, name, value.Raw)
-		r.referWithin(name, value)
-	}
+// Reference is an object stored upstream that a request points at.
+type Reference struct {
+	Param  string // the field that does
+	Family Family
+	ID     string // as it is given, which may be no id at all
 }
 
-// referByPrompt notes a prompt that is stored. An id that a second one replaces counts too: parsers differ.
-func (r *headReader) referByPrompt(prompt gjson.Result) {
-	if !prompt.IsObject() {
+// mostReferences bounds those of one request, more than any operation takes. A body with more counts as not readable.
+const mostReferences = 10_000
+
+// referring are the names that point at something wherever they stand.
+var referring = map[string]Family{"file_id": Files, "file_ids": Files, "input_file_id": Files, "vector_store_id": VectorStores,
+	"vector_store_ids": VectorStores, "container_id": Containers, "assistant_id": Assistants, "thread_id": Threads,
+	"skill_id": Skills, "tunnel_id": Tunnels, "conversation_id": Conversations}
+
+// pointing are those that do so at the top only: lower down, and in the caller's own names, the words have other uses.
+var pointing = map[string]Family{"previous_response_id": Responses, "conversation": Conversations, "training_file": Files,
+	"validation_file": Files, "consent": Consents, "voice": Voices, "video": Videos, "characters": Characters}
+
+// reference notes what a member of the top level points at.
+func (r *headReader) reference(name string, value gjson.Result) {
+	family, points := pointing[name]
+	switch {
+	case name == "metadata" || name == "response_format" || name == "text":
+		// These are the caller's own names, and examples of what the model may write.
+		return
+	case name == "voice":
+		r.referByVoice(name, value)
+	case points:
+		r.referByIDs(name, family, value)
+	case name == "prompt":
+		r.referByMember(name, "id", Prompts, value)
+	case name == "audio":
+		r.eachOf(value, "voice", func(voice gjson.Result) { r.referByVoice("audio.voice", voice) })
+	case name == "input" || name == "items":
+		r.referByItems(name, value)
+	case name == "data_source":
+		r.eachOf(value, "source", func(source gjson.Result) { r.referBySource("data_source.source", source) })
+	case name == "data_source_config":
+		r.referBySource(name, value)
+	}
+	r.referTo(name, name, value.Raw)
+	r.referWithin(name, value)
+}
+
+// eachOf calls see for each member of an object that has the name: of two of one name parsers take either.
+func (r *headReader) eachOf(object gjson.Result, name string, see func(gjson.Result)) {
+	if !object.IsObject() {
 		return
 	}
-	prompt.ForEach(func(key, value gjson.Result) bool {
-		if key.String() == "id" && value.String() != "" {
-			r.refer("prompt.id")
+	object.ForEach(func(key, value gjson.Result) bool {
+		if key.String() == name {
+			see(value)
 		}
 		return true
 	})
 }
 
-// referWithin notes the references at any depth of a member. Most bodies have none, which the text shows without a look
-// at its structure; a name in escapes does not show.
-func (r *headReader) referWithin(top string, value gjson.Result) {
-	if !value.IsObject() && !value.IsArray() {
+// referByMember notes the object whose id is a member of value.
+func (r *headReader) referByMember(param, member string, family Family, value gjson.Result) {
+	r.eachOf(value, member, func(id gjson.Result) {
+		if id.Type == gjson.String {
+			r.refer(param+"."+member, family, id.Str)
+		}
+	})
+}
+
+// referByIDs notes an id, an object with one, or a list of either.
+func (r *headReader) referByIDs(param string, family Family, value gjson.Result) {
+	switch {
+	case value.Type == gjson.String:
+		r.refer(param, family, value.Str)
+	case value.IsArray():
+		value.ForEach(func(_, one gjson.Result) bool {
+			r.referByIDs(param, family, one)
+			return !one.IsArray()
+		})
+	default:
+		r.eachOf(value, "id", func(id gjson.Result) {
+			if id.Type == gjson.String {
+				r.refer(param, family, id.Str)
+			}
+		})
+	}
+}
+
+// referByVoice notes a voice that somebody made. Those that everybody has are named by a plain word.
+func (r *headReader) referByVoice(param string, value gjson.Result) {
+	if value.Type != gjson.String || FamilyOf(value.Str) == Voices {
+		r.referByIDs(param, Voices, value)
+	}
+}
+
+// referByItems notes the items of earlier answers. One that is only named must be the caller's. One that is given whole is
+// read where it was made, if that can be: the upstream looks up what it thought there.
+func (r *headReader) referByItems(param string, list gjson.Result) {
+	if !list.IsArray() || !strings.Contains(list.Raw, `"id"`) && !strings.Contains(list.Raw, `\u`) {
 		return
 	}
-	for _, hint := range [...]string{"file_id", "vector_store_ids", "container", `\u`} {
-		if strings.Contains(value.Raw, hint) {
-			eachMember(value.Raw, func(name, rest string) { r.referTo(top, name, rest) })
+	list.ForEach(func(_, item gjson.Result) bool {
+		var ids []string
+		named := true
+		r.eachOf(item, "id", func(id gjson.Result) {
+			if id.Type == gjson.String {
+				ids = append(ids, id.Str)
+			}
+		})
+		item.ForEach(func(key, value gjson.Result) bool {
+			named = named && (key.String() == "id" || key.String() == "type" && (value.Str == "item_reference" || value.Type == gjson.Null))
+			return true
+		})
+		for _, id := range ids {
+			if named {
+				r.refer(param, Items, id)
+			} else if len(r.head.Items) < mostItems && IsObjectID(id) {
+				r.head.Items = append(r.head.Items, strings.Clone(id))
+			}
+		}
+		return true
+	})
+}
+
+// mostItems bounds the items of which a request is asked where they were made.
+const mostItems = 200
+
+// referBySource notes the file of an evaluation. Sources that choose among all that an account stores cannot be anybody's.
+func (r *headReader) referBySource(param string, source gjson.Result) {
+	r.eachOf(source, "type", func(kind gjson.Result) {
+		switch kind.Str {
+		case "stored_completions", "responses", "logs":
+			r.head.Searches = param
+		}
+	})
+	r.referByMember(param, "id", Files, source)
+}
+
+// hints are what stands before "_id" in the names of referring.
+var hints = []string{"file", "vector_store", "container", "assistant", "thread", "skill", "tunnel", "conversation"}
+
+// mayRefer reports whether a text has one of the names, which the text shows without a look at its structure; a name in
+// escapes does not show.
+func mayRefer(top, text string) bool {
+	if strings.Contains(text, `\u`) || top == "tools" && strings.Contains(text, `"container"`) ||
+		top == "messages" && strings.Contains(text, `"audio"`) {
+		return true
+	}
+	for from := 0; ; {
+		i := strings.Index(text[from:], "_id")
+		if i < 0 {
+			return false
+		}
+		from += i
+		for _, h := range hints {
+			if strings.HasSuffix(text[:from], h) {
+				return true
+			}
+		}
+		from += len("_id")
+	}
+}
+
+// referWithin notes the references at any depth of a member.
+func (r *headReader) referWithin(top string, value gjson.Result) {
+	if (value.IsObject() || value.IsArray()) && mayRefer(top, value.Raw) {
+		eachMember(value.Raw, func(name, rest string) { r.referTo(top, name, rest) })
+	}
+}
+
+// referTo notes the reference that a member makes, if its name is that of one. The value is at the beginning of rest. A
+// container is named by a tool only, and the sound of an answer by a message: elsewhere the words have other uses.
+func (r *headReader) referTo(top, name, rest string) {
+	family, refers := referring[name]
+	switch {
+	case refers:
+		eachString(rest, func(id string) { r.refer(name, family, id) })
+	case name == "container" && top == "tools" && strings.HasPrefix(rest, `"`):
+		eachString(rest, func(id string) { r.refer(name, Containers, id) })
+	case name == "audio" && top == "messages" && strings.HasPrefix(rest, "{"):
+		r.referByMember(name, "id", Audio, gjson.Parse(rest))
+	}
+}
+
+// refer notes a reference once. A file that stands in a container can be reached through that only.
+func (r *headReader) refer(param string, family Family, id string) {
+	if id == "" || family == Files && strings.HasPrefix(id, "cfile_") {
+		return
+	}
+	one := Reference{strings.Clone(param), family, strings.Clone(id)} // the head outlives the body
+	if len(r.head.References) >= mostReferences {
+		r.crowded = true
+		return
+	}
+	if r.referred == nil {
+		r.referred = map[Reference]bool{}
+	}
+	if !r.referred[one] {
+		r.referred[one] = true
+		r.head.References = append(r.head.References, one)
+	}
+}
+
+// eachString calls see for the string at the beginning of a text, or for each string of the list there.
+func eachString(text string, see func(string)) {
+	list := strings.HasPrefix(text, "[")
+	if list {
+		text = strings.TrimLeft(text[1:], space)
+	}
+	for strings.HasPrefix(text, `"`) {
+		end := 1 + stringEnd(text[1:])
+		if end >= len(text) {
 			return
 		}
+		plain := text[1:end]
+		if strings.Contains(plain, `\`) {
+			plain = gjson.Parse(text[:end+1]).Str
+		}
+		see(plain)
+		if text = strings.TrimLeft(text[end+1:], space); !list || !strings.HasPrefix(text, ",") {
+			return
+		}
+		text = strings.TrimLeft(text[1:], space)
 	}
-}
-
-// referTo notes the reference that a member makes, if its name is that of one and its value not null or empty. The
-// value is at the beginning of rest. A container is named by a tool only: elsewhere, and as an object, the word has
-// other uses.
-func (r *headReader) referTo(top, name, rest string) {
-	if !saysSomething(rest) {
-		return
-	}
-	switch {
-	case name == "file_id" || name == "file_ids":
-		r.refer("file_id")
-	case name == "vector_store_ids":
-		r.refer("vector_store_ids")
-	case name == "container_id", name == "container" && top == "tools" && rest[0] == '"':
-		r.refer("container")
-	}
-}
-
-func (r *headReader) refer(name string) {
-	if !slices.Contains(r.head.References, name) {
-		r.head.References = append(r.head.References, name)
-	}
-}
-
-// saysSomething reports whether a value is a string or a list that is not empty.
-func saysSomething(value string) bool {
-	switch {
-	case strings.HasPrefix(value, `"`):
-		return !strings.HasPrefix(value, `""`)
-	case strings.HasPrefix(value, "["):
-		return !strings.HasPrefix(strings.TrimLeft(value[1:], space), "]")
-	}
-	return false
 }
 
 // eachMember calls see for every member at any depth, with its name and the text from its value on. It goes once from
@@ -115,4 +256,45 @@ func eachMember(text string, see func(name, rest string)) {
 		text = strings.TrimLeft(value, space)
 		see(name, text)
 	}
+}
+
+// ReferencesInQuery are the objects that a query points at, by the names that bodies have for them.
+func ReferencesInQuery(query map[string][]string) []Reference {
+	r := new(headReader)
+	for name, values := range query {
+		r.referByField(name, values)
+	}
+	slices.SortFunc(r.head.References, func(a, b Reference) int { return strings.Compare(a.Param+a.ID, b.Param+b.ID) })
+	return r.head.References
+}
+
+// referByField notes what a field of a form or a query points at.
+func (r *headReader) referByField(name string, values []string) {
+	family, refers := familyOfField(name)
+	for _, value := range values {
+		switch {
+		case refers && (family != Voices || FamilyOf(value) == Voices || strings.Contains(name, "[")):
+			r.refer(name, family, value)
+		case !refers && (strings.HasPrefix(value, "{") || strings.HasPrefix(value, "[")):
+			r.reference(name, gjson.Parse(value))
+		}
+	}
+}
+
+// familyOfField is what a field points at whose name may be like "input_reference[file_id]" or "file_ids[]".
+func familyOfField(name string) (family Family, refers bool) {
+	top, inner, _ := strings.Cut(strings.ReplaceAll(name, "[]", ""), "[")
+	parts := strings.Split(strings.TrimSuffix(inner, "]"), "][")
+	last := parts[len(parts)-1]
+	switch {
+	case inner == "":
+		if family, refers = referring[top]; !refers {
+			family, refers = pointing[top]
+		}
+	case last == "id":
+		family, refers = pointing[top]
+	default:
+		family, refers = referring[last]
+	}
+	return family, refers
 }

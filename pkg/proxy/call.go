@@ -12,6 +12,7 @@ type Call struct {
 	ID     string // ours, sent back as x-proxy-request-id
 	Client *Client
 	Op     openai.Operation
+	Slots  openai.Slots
 	Path   string      // escaped, rebuilt from the operation's template: "/v1/models/gpt-4o"
 	Query  string      // raw, without the question mark
 	Header http.Header // the caller's; upstream decides what of it goes on

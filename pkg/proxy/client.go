@@ -18,6 +18,7 @@ type Client struct {
 	RPM     int64     // requests per minute; 0: no limit
 	Burst   int64     // requests at once; with RPM never 0
 	Pool    string    // whose keys serve it; empty: the common one
+	Group   string    // with whom it shares what it stores upstream; empty: with nobody
 
 	TPM         int64          // tokens per minute, and at once; 0: no limit
 	Concurrency int64          // requests at the same time; 0: no limit
@@ -56,6 +57,21 @@ func (b Budget) Amount() string {
 	text := fmt.Sprintf("%d.%09d", b.Limit/nano, b.Limit%nano)
 	return strings.TrimRight(strings.TrimRight(text, "0"), ".") + " dollars"
 }
+
+// Owner is whose the objects are that the client stores upstream: those of its group, or its own. A group and a client of one
+// name are two.
+func (c *Client) Owner() string {
+	if c.Group != "" {
+		return OwnerOfGroup(c.Group)
+	}
+	return OwnerOfClient(c.ID)
+}
+
+// OwnerOfClient is the owner of what a client without a group stores.
+func OwnerOfClient(id string) string { return "c/" + id }
+
+// OwnerOfGroup is the owner of what the clients of a group store.
+func OwnerOfGroup(name string) string { return "g/" + name }
 
 // DefaultClient is who calls with an upstream key while no client is configured.
 const DefaultClient = "default"

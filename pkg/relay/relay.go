@@ -111,7 +111,7 @@ func settle(best *try, d upstream.Delivered, call *proxy.Call, rec *proxy.Record
 	if !d.FirstByte.IsZero() {
 		rec.FirstByte = d.FirstByte.Sub(rec.Start)
 	}
-	if best.answer.Verdict.Outcome == proxy.Served {
+	if best.answer.Verdict.Outcome == proxy.Served && call.Op.Tokens == openai.TokensAnswered {
 		rec.Usage = spent(d, call)
 	}
 	switch d.Verdict.Outcome {
@@ -168,9 +168,14 @@ func (r *Relay) supported(call *proxy.Call) error {
 		return proxy.Faultf(proxy.InvalidRequest, "with more than one account or client the body must be readable JSON, "+
 			"without Content-Encoding and within limits.replayBytes: it could point at stored objects of others")
 	}
-	if len(call.Head.References) == 0 {
+	param := ""
+	switch o := call.Op.Objects; {
+	case len(call.Head.References) > 0:
+		param = call.Head.References[0].Param
+	case o != nil && call.Op.Tokens != openai.TokensAnswered:
+	default:
 		return nil
 	}
-	return &proxy.Fault{Kind: proxy.NotSupportedYet, Param: call.Head.References[0],
+	return &proxy.Fault{Kind: proxy.NotSupportedYet, Param: param,
 		Public: "objects stored upstream are not supported yet when there is more than one account or client"}
 }

@@ -65,6 +65,9 @@ type Store interface {
 	// What happened when: usage, and the latest requests.
 	History
 
+	// Whose what is, of all that is stored upstream.
+	Objects
+
 	// Close writes what is not yet written and gives the store up.
 	Close() error
 }

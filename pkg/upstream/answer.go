@@ -93,6 +93,8 @@ func decode(h http.Header, body []byte) ([]byte, error) {
 type Forwarding struct {
 	HideUsage bool // the caller did not ask for the usage that we asked for
 	Head      bool // the caller asked for the headers only
+	// Watch makes a reader of the body, by its content type, that sees all bytes before the caller does; nil for none.
+	Watch func(contentType string) io.Writer
 }
 
 // Delivered says what reached the caller.
@@ -169,7 +171,11 @@ func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
 	if a.isStream() {
 		_ = out.control.Flush() // the caller need not wait for the first event to know that there will be some
 	}
-	readErr, writeErr := a.pump(out, tap, d)
+	var watch io.Writer
+	if how.Watch != nil {
+		watch = how.Watch(a.contentType())
+	}
+	readErr, writeErr := a.pump(out, tap, watch, d)
 	d.Bytes, d.FirstByte = out.bytes, out.first
 	d.Deltas = tap.Deltas()
 	if usage, ok := tap.Usage(); ok {
@@ -179,7 +185,7 @@ func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
 }
 
 // pump moves bytes until one side ends. io.EOF from the upstream is a nil readErr.
-func (a *Answer) pump(out *outlet, tap *openai.Tap, d *Delivered) (readErr, writeErr error) {
+func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer, d *Delivered) (readErr, writeErr error) {
 	buf := a.client.buffers.Get().(*[]byte)
 	defer a.client.buffers.Put(buf)
 	idle := time.AfterFunc(a.client.opts.IdleTimeout, func() { a.cancel(errIdle) })
@@ -189,6 +195,9 @@ func (a *Answer) pump(out *outlet, tap *openai.Tap, d *Delivered) (readErr, writ
 		idle.Stop() // while the caller takes its time, the upstream is not silent
 		if n > 0 {
 			tap.Write((*buf)[:n])
+			if watch != nil {
+				watch.Write((*buf)[:n])
+			}
 			if writeErr = out.write((*buf)[:n]); writeErr != nil {
 				return nil, writeErr
 			}

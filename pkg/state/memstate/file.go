@@ -131,7 +131,7 @@ func write(b *bbolt.Bucket, key []byte, value any) error {
 // load reads all but the history, and makes the buckets that are missing: all of a new file, some of an older version's.
 func (f *file) load(s *Store) error {
 	return f.db.Update(func(tx *bbolt.Tx) error {
-		names := [][]byte{metaBucket, cursorsBucket, limitsBucket, restsBucket, usageBucket, requestBucket, sourceBucket}
+		names := [][]byte{metaBucket, cursorsBucket, limitsBucket, restsBucket, usageBucket, requestBucket, sourceBucket, objectsBucket}
 		for _, step := range state.Steps {
 			names = append(names, stepBucket(step))
 		}
@@ -152,7 +152,8 @@ func (f *file) load(s *Store) error {
 			each(tx.Bucket(limitsBucket), func(subject string, r limitRecord) { s.limits.subjects[subject] = r.limit() }),
 			each(tx.Bucket(restsBucket), func(_ string, r state.Rest) { s.rests.all[r.Subject] = r }),
 			each(tx.Bucket(usageBucket), func(_ string, u state.Usage) { s.usage.all[usageName{u.Kind, u.ID}] = &u.Counts }),
-			each(tx.Bucket(sourceBucket), s.sources.load))
+			each(tx.Bucket(sourceBucket), s.sources.load),
+			each(tx.Bucket(objectsBucket), s.objects.load))
 	})
 }
 

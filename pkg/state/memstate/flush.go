@@ -20,6 +20,7 @@ type changes struct {
 	series   map[stepAt]map[seriesName]point
 	requests []kept
 	sources  map[string]sourceRecord
+	objects  map[objectName]*objectRecord // nil: gone
 }
 
 // flush writes what changed in one transaction. With final set quotas are written as used, not as marked ahead.
@@ -28,14 +29,14 @@ func (s *Store) flush(final bool) error {
 		return nil
 	}
 	c := s.collect(final)
-	if len(c.cursors)+len(c.limits)+len(c.rests)+len(c.usage)+len(c.series)+len(c.requests)+len(c.sources) == 0 {
+	if len(c.cursors)+len(c.limits)+len(c.rests)+len(c.usage)+len(c.series)+len(c.requests)+len(c.sources)+len(c.objects) == 0 {
 		return nil
 	}
 	err := s.file.db.Update(func(tx *bbolt.Tx) error {
 		if !final {
 			c.keepMarks(tx.Bucket(limitsBucket), s.now())
 		}
-		return errors.Join(c.write(tx), c.writeHistory(tx), c.writeSources(tx), s.prune(tx))
+		return errors.Join(c.write(tx), c.writeHistory(tx), c.writeSources(tx), c.writeObjects(tx), s.prune(tx))
 	})
 	if err != nil {
 		s.remark(c)
@@ -50,6 +51,7 @@ func (s *Store) flush(final bool) error {
 func (s *Store) collect(final bool) changes {
 	c := changes{cursors: map[string]int64{}, limits: map[string]*limitRecord{}, rests: map[state.Subject]*state.Rest{}}
 	s.collectHistory(&c)
+	c.objects = s.objects.collect()
 	s.cursors.mu.Lock()
 	for pool := range s.cursors.dirty {
 		c.cursors[pool] = s.cursors.at[pool]
@@ -124,6 +126,7 @@ func (s *Store) remark(c changes) {
 	s.usage.mu.Unlock()
 	s.series.remark(c.series)
 	s.sources.remark(c.sources)
+	s.objects.remark(c.objects)
 }
 
 // keepMarks takes over what Spend has written since the changes were collected: a mark never goes back, and a subject that

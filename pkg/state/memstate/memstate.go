@@ -32,6 +32,7 @@ type Store struct {
 	catalog catalog
 	series  series
 	sources sources
+	objects objects
 
 	requests requests
 
@@ -80,6 +81,7 @@ func New(opts ...Option) *Store {
 	s.series = series{steps: map[stepAt]points{}, dirty: map[stepAt]map[seriesName]bool{},
 		mostSeries: state.MostSeries, mostPoints: mostInMemory}
 	s.sources = newSources()
+	s.objects = newObjects()
 	return s
 }
 
@@ -93,6 +95,7 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	if err := f.load(s); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading the state in %s: %w", dir, err), f.close())
 	}
+	s.objects.loaded()
 	s.file = f
 	go s.flusher()
 	return s, nil

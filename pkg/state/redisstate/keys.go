@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/state"
 )
 
@@ -50,6 +51,16 @@ func (k keys) series(step state.Step, at time.Time, kind state.Kind) string {
 
 // requests is the stream of the latest requests: "oap:{usage}:requests".
 func (k keys) requests() string { return k.prefix + ":{usage}:requests" }
+
+// objects is the hash of what an owner has of a family: "oap:{o:c/team-a}:file"; the order in which it was made, and what is
+// gone of it, are beside it.
+func (k keys) objects(owner string, f openai.Family) string {
+	return k.prefix + ":{o:" + owner + "}:" + string(f)
+}
+func (k keys) objectOrder(owner string, f openai.Family) string {
+	return k.objects(owner, f) + ":order"
+}
+func (k keys) goneObjects(owner string, f openai.Family) string { return k.objects(owner, f) + ":gone" }
 
 // failures is the prefix of the counters of failed authentications, by address: "oap:failures:auth:1m0s:192.0.2.1/32".
 func (k keys) failures() string { return k.prefix + ":failures" }

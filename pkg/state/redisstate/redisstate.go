@@ -67,6 +67,7 @@ type Store struct {
 	spend, settle, renew, rest, wake, fail, count, beat, release *redis.Script
 
 	catalog catalog
+	objects objectScripts
 	fleet   *redis.Script
 	self    self
 
@@ -98,7 +99,7 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 		rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
 		release: redis.NewScript(releaseSource),
-		epoch:   rand.Text(), catalog: newCatalog(), fleet: redis.NewScript(fleetSource),
+		epoch:   rand.Text(), catalog: newCatalog(), objects: newObjectScripts(), fleet: redis.NewScript(fleetSource),
 		mostSeries: state.MostSeries, mostScanned: state.MostScanned, mostRemembered: state.MostRequests,
 		counted: map[string]int64{}}
 	s.self.fingerprint = version

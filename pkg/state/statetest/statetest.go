@@ -50,6 +50,9 @@ func Run(t *testing.T, open func(t *testing.T) state.Store) {
 	for name, test := range historyTests {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
+	for name, test := range objectTests {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
 }
 
 // fresh is a name that no other test uses: all of them may share one store.
@@ -467,6 +470,8 @@ func cancelled(t *testing.T, s state.Store) {
 		s.Spend(ctx, fresh("c:"), "", []state.Charge{perMinute(1, 1, 1)})
 		s.Claim(ctx, state.Subject{Scope: proxy.ByKey, ID: fresh("key")}, time.Minute)
 		askHistory(ctx, s)
+		s.KeepObjects(ctx, fresh("c/"), []proxy.Object{made("file", "file-1", "a", 1)})
+		s.ListObjects(ctx, fresh("c/"), proxy.ObjectQuery{Family: "file", Limit: 1})
 	}()
 	select {
 	case <-done:

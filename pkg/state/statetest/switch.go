@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 )
 
@@ -150,4 +151,36 @@ func (s *Switchable) Requests(ctx context.Context, q state.RequestQuery) (state.
 		return state.Page{}, err
 	}
 	return s.Store.Requests(ctx, q)
+}
+
+// KeepObjects is state.Store's.
+func (s *Switchable) KeepObjects(ctx context.Context, owner string, objects []proxy.Object) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return s.Store.KeepObjects(ctx, owner, objects)
+}
+
+// FindObjects is state.Store's.
+func (s *Switchable) FindObjects(ctx context.Context, owner string, ids []proxy.ObjectID) ([]proxy.Object, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	return s.Store.FindObjects(ctx, owner, ids)
+}
+
+// ForgetObjects is state.Store's.
+func (s *Switchable) ForgetObjects(ctx context.Context, owner string, ids []proxy.ObjectID) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return s.Store.ForgetObjects(ctx, owner, ids)
+}
+
+// ListObjects is state.Store's.
+func (s *Switchable) ListObjects(ctx context.Context, owner string, q proxy.ObjectQuery) (proxy.ObjectPage, error) {
+	if err := s.check(); err != nil {
+		return proxy.ObjectPage{}, err
+	}
+	return s.Store.ListObjects(ctx, owner, q)
 }

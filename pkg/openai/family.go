@@ -1,0 +1,90 @@
+package openai
+
+import (
+	"strings"
+)
+
+// Family is a kind of objects that are stored upstream. Its name is that of their slots in the operation table.
+type Family string
+
+// The families, of which the code speaks; those of the operation table are all in families.
+const (
+	Files         Family = "file"
+	Responses     Family = "response"
+	Completions   Family = "completion"
+	Conversations Family = "conversation"
+	Prompts       Family = "prompt"
+	VectorStores  Family = "vector_store"
+	Containers    Family = "container"
+	Assistants    Family = "assistant"
+	Threads       Family = "thread"
+	Videos        Family = "video"
+	Characters    Family = "character"
+	Skills        Family = "skill"
+	Consents      Family = "consent"
+	Voices        Family = "voice"
+	Audio         Family = "audio"
+	Tunnels       Family = "tunnel"
+	Items         Family = "item"
+)
+
+// families are all there are, with how their ids begin.
+var families = []struct {
+	name   Family
+	prefix string
+	passes bool // the upstream forgets them by itself, within a month
+}{
+	{Files, "file-", false}, {"upload", "upload_", false}, {"batch", "batch_", false}, {Responses, "resp_", true},
+	{Completions, "chatcmpl-", true}, {Conversations, "conv_", false}, {VectorStores, "vs_", false}, {"job", "ftjob-", false},
+	{Assistants, "asst_", false}, {Threads, "thread_", false}, {"eval", "eval_", false}, {Containers, "cntr_", false},
+	{Videos, "video_", false}, {Characters, "char_", false}, {Skills, "skill_", false}, {Consents, "cons_", false},
+	{Voices, "voice_", false}, {Audio, "audio_", true}, {Prompts, "pmpt_", false}, {Tunnels, "tunnel_", false},
+	{Items, "", true}, // of an answer; their ids begin in many ways
+}
+
+// Families are all there are.
+func Families() []Family {
+	all := make([]Family, len(families))
+	for i, f := range families {
+		all[i] = f.name
+	}
+	return all
+}
+
+// IsFamily reports whether there is a family of the name.
+func IsFamily(name string) bool {
+	for _, f := range families {
+		if string(f.name) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Passes reports whether the upstream forgets objects of the family by itself, within a month.
+func (f Family) Passes() bool {
+	for _, one := range families {
+		if one.name == f {
+			return one.passes
+		}
+	}
+	return false
+}
+
+// FamilyOf is the family whose ids begin as this one does; empty when none do.
+func FamilyOf(id string) Family {
+	for _, f := range families {
+		if f.prefix != "" && strings.HasPrefix(id, f.prefix) {
+			return f.name
+		}
+	}
+	return ""
+}
+
+// longestID bounds an id of an object; the longest known have a third of it.
+const longestID = 200
+
+// IsObjectID reports whether a text can be the id of an object: what needs no escape in a path, and is not too long.
+func IsObjectID(id string) bool {
+	return id != "" && len(id) <= longestID && strings.Trim(id, literalBytes) == "" && id != "." && id != ".."
+}
