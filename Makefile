@@ -4,7 +4,7 @@ BIN     := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build run demo test tools check unit manifests conformance ha fuzz clean
+.PHONY: help build run demo test tools check unit manifests conformance ha roll fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ manifests: ## compose and Kubernetes files, against the libraries that will read
 
 ha: tools ## the shared state on a three-node Cluster and behind Sentinel
 	$(GO) test -race -count=1 -v -run 'TestCluster|TestSentinel' ./pkg/state/redisstate
+
+roll: tools ## five rolling updates under 1,000 open streams, behind nginx and Caddy
+	ROLL=full $(GO) test -count=1 -v -timeout 30m -run TestRoll ./pkg/rollout
 
 conformance: ## the official SDKs and the README's examples against the real binaries
 	pkg/conformance/run.sh

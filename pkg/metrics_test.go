@@ -16,7 +16,7 @@ var (
 	anyName    = regexp.MustCompile(`oap_[a-z_]+`)
 )
 
-// Every metric is in both READMEs, and neither they nor the dashboard speak of one that there is not.
+// Every metric is in both READMEs, and neither they nor the dashboard nor an alert speak of one that there is not.
 func TestMetricsAreDocumented(t *testing.T) {
 	there := map[string]bool{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
@@ -33,7 +33,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatalf("%d metrics, %v", len(there), err)
 	}
 	for file, all := range map[string]bool{"README.md": true, "README.zh-CN.md": true,
-		"deploy/observability/grafana/openai-api-proxy.json": false} {
+		"deploy/observability/alerts.yml": false, "deploy/observability/grafana/openai-api-proxy.json": false} {
 		text, err := os.ReadFile(filepath.Join("..", file))
 		if err != nil {
 			t.Fatal(err)

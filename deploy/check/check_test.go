@@ -57,7 +57,7 @@ func TestCompose(t *testing.T) {
 		t.Error("three replicas, read-only, without root, and nothing that hinders --scale")
 	}
 	grace, drain := time.Duration(*proxy.StopGracePeriod), *proxy.Environment["DRAIN_TIMEOUT"]
-	if d, err := time.ParseDuration(drain); err != nil || grace <= d {
+	if d, err := time.ParseDuration(drain); err != nil || grace <= d+5*time.Second { // DRAIN_DELAY
 		t.Errorf("a grace of %v for a drain of %s", grace, drain)
 	}
 	command := strings.Join(redis.Command, " ")
@@ -139,6 +139,8 @@ func typed(kind string) any {
 		return new(autoscalingv2.HorizontalPodAutoscaler)
 	case "PodDisruptionBudget":
 		return new(policyv1.PodDisruptionBudget)
+	case "ServiceMonitor":
+		return new(serviceMonitor)
 	default:
 		return nil
 	}
@@ -153,37 +155,50 @@ func decoded(t *testing.T, overlay string) map[string]any {
 		if err != nil {
 			t.Fatal(err)
 		}
-		object := typed(r.GetKind())
-		if object == nil {
-			t.Errorf("%s: nobody expects a %s", overlay, r.GetKind())
-			continue
+		if object := strictly(t, r.GetKind(), r.GetName(), text); object != nil {
+			all[r.GetKind()+"/"+r.GetName()] = object
 		}
-		d := json.NewDecoder(bytes.NewReader(text))
-		d.DisallowUnknownFields()
-		if err := d.Decode(object); err != nil {
-			t.Errorf("%s: %s %s: %v", overlay, r.GetKind(), r.GetName(), err)
-		}
-		all[r.GetKind()+"/"+r.GetName()] = object
 	}
 	return all
+}
+
+// strictly reads one object; nil: it is none that anybody expects.
+func strictly(t *testing.T, kind, name string, text []byte) any {
+	t.Helper()
+	object := typed(kind)
+	if object == nil {
+		t.Errorf("nobody expects a %s", kind)
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(object); err != nil {
+		t.Errorf("%s %s: %v", kind, name, err)
+	}
+	return object
 }
 
 func TestManifests(t *testing.T) {
 	for _, overlay := range []string{"base", "overlays/dev", "overlays/prod"} {
 		t.Run(overlay, func(t *testing.T) {
 			all := decoded(t, overlay)
-			for name, object := range all {
-				switch o := object.(type) {
-				case *appsv1.Deployment:
-					checkPod(t, name, o.Spec.Template.Spec)
-					checkSelector(t, name, o.Spec.Selector.MatchLabels, o.Spec.Template.Labels)
-				case *appsv1.StatefulSet:
-					checkPod(t, name, o.Spec.Template.Spec)
-					checkSelector(t, name, o.Spec.Selector.MatchLabels, o.Spec.Template.Labels)
-				}
-			}
+			checkPods(t, all)
 			checkDrain(t, all)
 		})
+	}
+}
+
+func checkPods(t *testing.T, all map[string]any) {
+	t.Helper()
+	for name, object := range all {
+		switch o := object.(type) {
+		case *appsv1.Deployment:
+			checkPod(t, name, o.Spec.Template.Spec)
+			checkSelector(t, name, o.Spec.Selector.MatchLabels, o.Spec.Template.Labels)
+		case *appsv1.StatefulSet:
+			checkPod(t, name, o.Spec.Template.Spec)
+			checkSelector(t, name, o.Spec.Selector.MatchLabels, o.Spec.Template.Labels)
+		}
 	}
 }
 
@@ -230,18 +245,26 @@ func checkDrain(t *testing.T, all map[string]any) {
 		t.Fatal(err)
 	}
 	pause := time.Duration(pod.Containers[0].Lifecycle.PreStop.Sleep.Seconds) * time.Second
-	if grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second; grace <= drain+pause {
-		t.Errorf("a grace of %v for a pause of %v and a drain of %v", grace, pause, drain)
-	}
-	secret := readSecret(t, all)
-	files := map[string]string{}
+	checkStart(t, settings, pod, readSecret(t, all), "", pause+drain)
+}
+
+// checkStart holds the grace period of a pod against the time it needs, and starts the proxy's configuration as the pod would.
+func checkStart(t *testing.T, settings map[string]string, pod corev1.PodSpec, secret map[string]string, file string, needs time.Duration) {
+	t.Helper()
+	files := map[string]string{"/etc/oap/config.yaml": file}
 	env := map[string]string{}
 	maps.Copy(env, settings)
 	for _, e := range pod.Containers[0].Env {
+		if e.ValueFrom != nil {
+			env[e.Name] = secret[e.ValueFrom.SecretKeyRef.Key]
+			continue
+		}
 		env[e.Name] = e.Value
-		files[e.Value] = secret[filepath.Base(e.Value)]
+		if strings.HasPrefix(e.Value, "/run/secrets/") {
+			files[e.Value] = secret[filepath.Base(e.Value)]
+		}
 	}
-	_, err = config.Load(config.Source{
+	cfg, err := config.Load(config.Source{
 		Env: func(name string) (string, bool) { v, found := env[name]; return v, found },
 		ReadFile: func(path string) ([]byte, error) {
 			if text := files[path]; text != "" {
@@ -252,6 +275,10 @@ func checkDrain(t *testing.T, all map[string]any) {
 	})
 	if err != nil {
 		t.Errorf("the proxy would not start: %v", err)
+		return
+	}
+	if grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second; grace <= needs+cfg.DrainDelay {
+		t.Errorf("a grace of %v for a pause and a drain of %v and a delay of %v", grace, needs, cfg.DrainDelay)
 	}
 }
 

@@ -145,10 +145,14 @@ func (a *App) greet() {
 		"strategy", now.Settings.Strategy, "auth", mode, "state", a.stateKind(), "data", a.cfg.DataDir)
 }
 
-// Stop drains and stops: readiness goes off, no new connection is taken, running requests may finish within
+// Stop drains and stops: readiness goes off and every answer ends its connection; in a fleet requests are still taken for
+// DRAIN_DELAY, until load balancers have heard. Then no new connection is taken, running requests may finish within
 // DRAIN_TIMEOUT, what is left is cut, everything is written. It may be called more than once.
 func (a *App) Stop() error {
-	a.edge.Leave()
+	if a.edge.Leave() && a.fleet != nil {
+		a.log.Info("leaving", "for", a.cfg.DrainDelay)
+		time.Sleep(a.cfg.DrainDelay)
+	}
 	a.log.Info("draining", "timeout", a.cfg.DrainTimeout)
 	return a.unwind()
 }

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"openai-api-proxy/pkg/app"
 	"openai-api-proxy/pkg/mockopenai"
+	"openai-api-proxy/pkg/redistest"
 	"openai-api-proxy/pkg/state/memstate"
 )
 
@@ -48,6 +51,31 @@ func TestRestart(t *testing.T) {
 		if k.ID == "a" && (k.Quota.Used != before.Keys[i].Quota.Used || k.Quota.Used < 2) {
 			t.Errorf("key a used %d of its quota, before the restart %d", k.Quota.Used, before.Keys[i].Quota.Used)
 		}
+	}
+}
+
+// A replica that leaves is not ready any more, still answers, and ends the connection with the answer.
+func TestLeavingAFleet(t *testing.T) {
+	_, url := upstream(t)
+	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEY": keyNumber(1), "REDIS_URL": redistest.Start(t).URL(),
+		"DRAIN_DELAY": "2s"})
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.Stop() }()
+	for r.get(t, "/readyz", "").status == 200 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	req, _ := http.NewRequestWithContext(t.Context(), "POST", r.url+"/v1/chat/completions", strings.NewReader(plain))
+	req.Header.Set("Authorization", "Bearer "+keyNumber(1))
+	resp, err := r.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != 200 || !resp.Close {
+		t.Errorf("%s, connection closed: %v", resp.Status, resp.Close)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
 	}
 }
 

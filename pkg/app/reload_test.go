@@ -24,7 +24,7 @@ import (
 // startWithFile runs a proxy whose configuration is read from a real file, anew when asked to.
 func startWithFile(t testing.TB, path string, env map[string]string) *rig {
 	t.Helper()
-	all := map[string]string{"LISTEN_ADDR": "127.0.0.1:0", "DATA_DIR": "", "ADMIN_TOKEN": adminToken, "DRAIN_TIMEOUT": "2s", "CONFIG_FILE": path}
+	all := map[string]string{"LISTEN_ADDR": "127.0.0.1:0", "DATA_DIR": "", "ADMIN_TOKEN": adminToken, "DRAIN_TIMEOUT": "2s", "DRAIN_DELAY": "0s", "CONFIG_FILE": path}
 	for k, v := range env {
 		all[k] = v
 	}

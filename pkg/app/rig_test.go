@@ -97,7 +97,7 @@ func load(t testing.TB, env map[string]string) *config.Config {
 // start runs a proxy with the variables, on a free port, memory only unless DATA_DIR says otherwise.
 func start(t testing.TB, env map[string]string) *rig {
 	t.Helper()
-	all := map[string]string{"LISTEN_ADDR": "127.0.0.1:0", "DATA_DIR": "", "ADMIN_TOKEN": adminToken, "DRAIN_TIMEOUT": "2s"}
+	all := map[string]string{"LISTEN_ADDR": "127.0.0.1:0", "DATA_DIR": "", "ADMIN_TOKEN": adminToken, "DRAIN_TIMEOUT": "2s", "DRAIN_DELAY": "0s"}
 	for k, v := range env {
 		all[k] = v
 	}

@@ -53,7 +53,7 @@ type proxy struct {
 // start runs a proxy in front of a mock, with one client of its own; variables replace the usual ones.
 func start(t *testing.T, variables map[string]string) *proxy {
 	t.Helper()
-	env := map[string]string{"LISTEN_ADDR": "127.0.0.1:0", "DATA_DIR": "", "ADMIN_TOKEN": adminToken, "DRAIN_TIMEOUT": "1s",
+	env := map[string]string{"LISTEN_ADDR": "127.0.0.1:0", "DATA_DIR": "", "ADMIN_TOKEN": adminToken, "DRAIN_TIMEOUT": "1s", "DRAIN_DELAY": "0s",
 		"OPENAI_API_KEYS": fmt.Sprintf(`[{"id":"a","key":%q},{"id":"b","key":%q}]`, keyNumber(1), keyNumber(2)),
 		"CLIENT_TOKENS":   fmt.Sprintf(`[{"id":"mine","token":%q}]`, clientToken)}
 	for name, value := range variables {

@@ -65,6 +65,10 @@ type Config struct {
 	// DrainTimeout is how long streams may run on after a stop signal, from DRAIN_TIMEOUT. Default 30s. Keep it under the
 	// pod's terminationGracePeriodSeconds, or they are cut off unsettled.
 	DrainTimeout time.Duration
+	// DrainDelay is how long a replica that was told to stop still takes requests, not ready any more, until every load
+	// balancer has heard of it; from DRAIN_DELAY. Default 5s: more than two looks at /readyz. It comes before DrainTimeout.
+	// Only with RedisURL: a single instance has nobody to hand over to, and stops taking requests at once.
+	DrainDelay time.Duration
 
 	// DataDir keeps embedded state, counters and the made admin token, from DATA_DIR. Default "data". Empty: memory only,
 	// and a restart forgets all of it. Two processes cannot share one.

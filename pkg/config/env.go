@@ -81,6 +81,7 @@ var variables = []variable{
 	setting("TRUSTED_PROXIES", "", func(c *Config) *[]netip.Prefix { return &c.TrustedProxies }, commaList(prefix)),
 	setting("CORS_ORIGINS", "*", func(c *Config) *[]string { return &c.CORSOrigins }, origins),
 	setting("DRAIN_TIMEOUT", "30s", func(c *Config) *time.Duration { return &c.DrainTimeout }, duration(0, day)),
+	setting("DRAIN_DELAY", "5s", func(c *Config) *time.Duration { return &c.DrainDelay }, duration(0, time.Hour)),
 	setting("STREAM_IDLE_TIMEOUT", "5m", func(c *Config) *time.Duration { return &c.StreamIdleTimeout },
 		duration(time.Millisecond, day)),
 	setting("MAX_BODY_BYTES", "512 MiB", func(c *Config) *int64 { return &c.MaxBodyBytes }, size(1, mostBody)),

@@ -76,6 +76,7 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("streamUsage", c.StreamUsage)
 	p.line("streamIdleTimeout", c.StreamIdleTimeout)
 	p.line("drainTimeout", c.DrainTimeout)
+	p.line("drainDelay", c.DrainDelay)
 	p.line("maxBodyBytes", c.MaxBodyBytes)
 	p.line("requestLogBodies", c.RequestLogBodies)
 	p.line("replayBytes", c.Limits.ReplayBytes)

@@ -124,8 +124,9 @@ func (e *Edge) IsReady() bool {
 // Serving is how many requests are being served.
 func (e *Edge) Serving() int64 { return e.serving.Load() }
 
-// Leave makes it red for good: the proxy drains.
-func (e *Edge) Leave() { e.leaving.Store(true) }
+// Leave makes it red for good: the proxy drains. From now on every answer ends its connection, so that no caller sends the
+// next request on one that is about to close. It reports whether this is the first call.
+func (e *Edge) Leave() bool { return !e.leaving.Swap(true) }
 
 // api serves one operation of the OpenAI API.
 func (e *Edge) api(c *gin.Context) {

@@ -24,6 +24,9 @@ func (e *Edge) record(c *gin.Context) {
 		ClientIP: e.clientAddr(c.Request).String()}
 	c.Set(recordKey, rec)
 	c.Header("X-Proxy-Request-Id", rec.ID)
+	if e.leaving.Load() {
+		c.Header("Connection", "close")
+	}
 	e.serving.Add(1)
 	defer func() {
 		e.serving.Add(-1)
