@@ -10,6 +10,7 @@ type Operation struct {
 	Class   Class
 	Tokens  Tokens
 	Objects *Objects // what it does with objects stored upstream; nil: nothing
+	Socket  bool     // it is a WebSocket: GET with an Upgrade, and nothing else
 }
 
 // ModelIn says where an operation names its model, and so what its body is.
@@ -21,6 +22,7 @@ const (
 	ModelInJSON
 	ModelInForm // multipart/form-data; some of these operations also take JSON
 	ModelInPath // the slot named {model}
+	ModelInQuery
 )
 
 // Repeat says after which outcomes an operation may be sent to another key.
