@@ -47,6 +47,9 @@ var shapes = map[string]shape{
 }
 
 func (a Ask) shape() shape {
+	if a.Op.Socket {
+		return uses
+	}
 	if a.Op.Method == http.MethodGet || a.Op.Method == http.MethodHead || a.Op.Method == http.MethodDelete ||
 		a.Op.Tokens == openai.TokensNone {
 		return free

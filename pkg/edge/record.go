@@ -27,6 +27,7 @@ func (e *Edge) record(c *gin.Context) {
 	if e.leaving.Load() {
 		c.Header("Connection", "close")
 	}
+	defer e.sockets.enter(c.Request)() // until it is accounted for
 	e.serving.Add(1)
 	defer func() {
 		e.serving.Add(-1)
@@ -52,6 +53,7 @@ func (e *Edge) finish(c *gin.Context, rec *proxy.Record) {
 	e.Usage.Record(rec)
 	e.Log.Info("request", attributes(rec)...)
 	e.metrics.observe(rec)
+	e.sockets.observe(rec)
 }
 
 // attributes are the access record. Nothing in it is a secret or a caller's free text but the model, whose length is bound.
@@ -66,6 +68,9 @@ func attributes(rec *proxy.Record) []any {
 		slog.String("usage", string(rec.Usage.Basis)),
 		slog.Int64("bytes_in", rec.BytesIn), slog.Int64("bytes_out", rec.BytesOut),
 		slog.Float64("first_byte_ms", milliseconds(rec.FirstByte)), slog.Float64("total_ms", milliseconds(rec.Total)),
+	}
+	if s := rec.Session; s != nil {
+		attrs = append(attrs, slog.Int64("messages_in", s.Sent), slog.Int64("messages_out", s.Received), slog.Int("close", s.Code))
 	}
 	if rec.Upstream != "" {
 		attrs = append(attrs, slog.String("upstream_id", printable(rec.Upstream)))

@@ -24,6 +24,7 @@ type Server struct {
 	rates     rates
 	now       func() time.Time
 	log       requestLog
+	ends      ends
 	vector    func() string // the usual embedding as JSON
 	buffers   sync.Pool     // of *bytes.Buffer
 	done      chan struct{} // closed by Close
@@ -78,6 +79,7 @@ func (s *Server) Reset() {
 	s.accounts.Clear()
 	s.faults.clear()
 	s.log.clear()
+	s.ends.clear()
 }
 
 // ServeHTTP answers one request: the controls without a key, everything else with one.

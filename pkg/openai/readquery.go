@@ -15,3 +15,9 @@ func ReadQueryHead(query string) Head {
 	}
 	return h
 }
+
+// QueryNames reports whether a query has a parameter of that name, or cannot be read.
+func QueryNames(query, name string) bool {
+	values, err := url.ParseQuery(query)
+	return err != nil || values.Has(name)
+}

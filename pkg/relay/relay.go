@@ -75,6 +75,9 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	if err := r.supported(call); err != nil {
 		return err
 	}
+	if err := r.sessionAllowed(call); err != nil {
+		return err
+	}
 	permit, err := r.Admission.Admit(ctx, call.Client, admission.Ask{Op: call.Op, Head: call.Head, Length: call.Body.Length})
 	permit.Header(w.Header())
 	if err != nil {
@@ -95,11 +98,13 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	}
 	owed.Rejected = best.verdict().Outcome == proxy.CallerFault
 	how := upstream.Forwarding{HideUsage: hide && best.answer.Verdict.Outcome == proxy.Served,
-		Head: rec.Method == http.MethodHead}
+		Head: rec.Method == http.MethodHead, Charge: permit.Charge}
 	run.markSpent(w.Header(), best)
 	delivered := best.answer.Forward(w, how)
 	settle(best, delivered, call, rec)
-	owed.Usage = rec.Usage
+	if owed.Usage = rec.Usage; rec.Session != nil {
+		owed = deposit(rec)
+	}
 	return nil
 }
 
@@ -108,6 +113,7 @@ func settle(best *try, d upstream.Delivered, call *proxy.Call, rec *proxy.Record
 	rec.BytesOut = d.Bytes
 	rec.Status = best.answer.Verdict.Status
 	rec.Upstream = best.answer.RequestID()
+	noteSession(d, rec)
 	if !d.FirstByte.IsZero() {
 		rec.FirstByte = d.FirstByte.Sub(rec.Start)
 	}

@@ -119,6 +119,10 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patie
 		return a
 	}
 	a.resp = resp
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		a.switched(call)
+		return a
+	}
 	if resp.StatusCode >= 400 {
 		a.hold()
 	}
@@ -168,6 +172,9 @@ func outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call, body *sourc
 		return nil, err
 	}
 	req.Header = forwardHeader(call.Header, key)
+	if call.Op.Socket {
+		askUpgrade(req.Header, call.Header)
+	}
 	req.Host = ""
 	if body.Length != 0 {
 		req.ContentLength = body.Length

@@ -1,0 +1,44 @@
+package relay
+
+import (
+	"openai-api-proxy/pkg/admission"
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/upstream"
+)
+
+// What a session over a WebSocket is admitted for is a deposit: each usage that the upstream tells of is charged by itself when
+// it is told, and the deposit is given back at the end. It stays where a response had begun whose end was not told.
+
+// sessionAllowed refuses a session that would reach for objects stored upstream which may be somebody else's, or lie in another
+// account than the one whose key is picked: what is asked for within a session is not held up to be looked at.
+func (r *Relay) sessionAllowed(call *proxy.Call) error {
+	if !call.Op.Socket || r.Shared == nil || !r.Shared(call.Client.Pool) {
+		return nil
+	}
+	if call.Op.Objects != nil {
+		return proxy.Faultf(proxy.NotSupportedYet, "responses over a WebSocket are not supported yet when there is more than one account or client: "+
+			"they could point at stored objects of others")
+	}
+	if openai.QueryNames(call.Query, "call_id") {
+		return &proxy.Fault{Kind: proxy.NotSupportedYet, Param: "call_id",
+			Public: "sessions of calls are not supported when there is more than one account or client"}
+	}
+	return nil
+}
+
+// noteSession writes down what passed in a session.
+func noteSession(d upstream.Delivered, rec *proxy.Record) {
+	if rec.Session = d.Session; d.Session == nil {
+		return
+	}
+	rec.BytesIn = d.Session.BytesIn
+	if rec.Model == "" {
+		rec.Model = d.Model
+	}
+}
+
+// deposit is what is owed of it at the end of a session.
+func deposit(rec *proxy.Record) admission.Spent {
+	return admission.Spent{Unexecuted: rec.Usage.Basis != openai.Partial}
+}
