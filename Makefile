@@ -4,7 +4,7 @@ BIN     := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build run demo test tools check unit manifests conformance ha roll fuzz clean
+.PHONY: help build run demo test tools check unit manifests conformance chaos ha roll fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,7 @@ demo: build ## the proxy in front of a mock upstream: a streamed answer without 
 	@deploy/demo.sh $(BIN)
 
 test: tools check unit manifests conformance ## everything that runs on a change
+	@$(MAKE) --no-print-directory chaos STORM=12s RACE=1
 
 tools: ## install what the tests need beside Go and Node, where it is missing
 	@deploy/tools.sh
@@ -33,8 +34,13 @@ unit: ## Go tests, with the race detector and in random order
 manifests: ## compose and Kubernetes files, against the libraries that will read them
 	cd deploy/check && $(GO) test -shuffle=on -count=1 ./...
 
-ha: tools ## the shared state on a three-node Cluster and behind Sentinel
+chaos: tools ## a storm of STORM (default 3m): replicas killed, Redis frozen, killed, failing over, keys failing; SEED=n repeats it
+	$(GO) test $(if $(RACE),-race) -count=1 -v -timeout 15m -run 'TestChaos$$' ./pkg/chaos -chaos.for=$(or $(STORM),3m) \
+		$(if $(RACE),-chaos.race) $(if $(SEED),-chaos.seed=$(SEED))
+
+ha: tools ## the shared state on a three-node Cluster and behind Sentinel, and what failovers, moved slots and a full Redis lose
 	$(GO) test -race -count=1 -v -run 'TestCluster|TestSentinel' ./pkg/state/redisstate
+	$(GO) test -count=1 -v -run 'TestFailover|TestSlotMove|TestFull' ./pkg/chaos -chaos.ha
 
 roll: tools ## five rolling updates under 1,000 open streams, behind nginx and Caddy
 	ROLL=full $(GO) test -count=1 -v -timeout 30m -run TestRoll ./pkg/rollout

@@ -69,6 +69,7 @@ type Options struct {
 	Catalog *catalog.Catalog
 	Keys    pool
 	Usage   meter
+	Quotas  quotas
 
 	// Limiter counts the requests of an address that holds a valid token. One that fails lets them pass.
 	Limiter limiter.Store

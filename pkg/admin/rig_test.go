@@ -18,6 +18,7 @@ import (
 	"github.com/ulule/limiter/v3"
 	"go.uber.org/goleak"
 
+	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/auth"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/catalog"
@@ -57,6 +58,7 @@ type rig struct {
 	engine   *gin.Engine
 	store    *statetest.Switchable
 	meter    *usage.Meter
+	permits  *admission.Admission
 	keys     *balancer.Balancer
 	mock     *mockopenai.Server
 	contract *contract
@@ -91,6 +93,8 @@ func newRig(t testing.TB, with ...settings) *rig {
 	t.Cleanup(r.keys.Close)
 	r.meter = usage.New(r.store, usage.Options{Replica: "r1", Log: log, Metrics: reg})
 	t.Cleanup(func() { _ = r.meter.Close() })
+	r.permits = admission.New(r.store, admission.Options{Log: log, Metrics: reg})
+	t.Cleanup(func() { _ = r.permits.Close() })
 
 	var box *seal.Box
 	if !set.noBox {
@@ -112,7 +116,7 @@ func newRig(t testing.TB, with ...settings) *rig {
 	r.members = []state.Replica{r.self}
 	r.refresh = func() (int64, []state.Replica, error) { return 0, r.members, nil }
 	r.API = New(Options{Gate: auth.NewAdmin(auth.AdminOptions{Token: proxy.NewSecret(adminToken), Gate: gate}), Catalog: cat, Keys: r.keys,
-		Usage: r.meter, Limiter: set.limiter, Rate: set.rate, Replica: func() state.Replica { return r.self },
+		Usage: r.meter, Quotas: r.permits, Limiter: set.limiter, Rate: set.rate, Replica: func() state.Replica { return r.self },
 		Fleet:    func(context.Context) ([]state.Replica, error) { return r.members, nil },
 		Refresh:  func(context.Context) (int64, []state.Replica, error) { return r.refresh() },
 		Degraded: func() time.Time { return r.away },

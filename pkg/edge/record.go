@@ -2,6 +2,7 @@ package edge
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -71,6 +72,9 @@ func attributes(rec *proxy.Record) []any {
 	}
 	if s := rec.Session; s != nil {
 		attrs = append(attrs, slog.Int64("messages_in", s.Sent), slog.Int64("messages_out", s.Received), slog.Int("close", s.Code))
+	}
+	if rec.Priced {
+		attrs = append(attrs, slog.Any("cost_usd", json.Number(proxy.DollarText(rec.Cost))))
 	}
 	if rec.Upstream != "" {
 		attrs = append(attrs, slog.String("upstream_id", printable(rec.Upstream)))

@@ -165,3 +165,23 @@ func TestStatsAreShapedForJSON(t *testing.T) {
 	equal(t, "stats", string(b), `{"requests":1,"streams":0,"faults":0,"aborted":0,"bytes_in":0,"in_flight":0,`+
 		`"max_in_flight":0,"input_tokens":0,"output_tokens":2,"rate_limited":0}`)
 }
+
+// What a key has to pay for is told as it comes, and adds up to what its stats say.
+func TestBill(t *testing.T) {
+	type entry struct{ input, output, times int64 }
+	var mu sync.Mutex // guards bill
+	bill := map[string]entry{}
+	u := start(t, few(5), mockopenai.WithBill(func(id string, input, output int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		e := bill[id]
+		bill[id] = entry{e.input + input, e.output + output, e.times + 1}
+	}))
+	whole, stream := u.post(chatPath, plain), u.post(chatPath, streamed)
+	mu.Lock()
+	defer mu.Unlock()
+	equal(t, "plain", bill[whole.Header.Get("X-Request-Id")], entry{19, 100, 1})
+	equal(t, "stream", bill[stream.Header.Get("X-Request-Id")], entry{19, 5, 6})
+	equal(t, "input", u.Stats()[testKey].InputTokens, int64(38))
+	equal(t, "output", u.Stats()[testKey].OutputTokens, int64(105))
+}

@@ -136,7 +136,12 @@ func (x *exchange) write(status int, contentType string, body []byte) {
 }
 
 // bill notes tokens that the key has to pay for.
-func (x *exchange) bill(input, output int64) { x.account.bill(input, output) }
+func (x *exchange) bill(input, output int64) {
+	x.account.bill(input, output)
+	if x.s.billed != nil {
+		x.s.billed("req_"+x.id, input, output)
+	}
+}
 
 // pause waits and reports whether to go on: false once the caller left or the server was closed.
 func (x *exchange) pause(d time.Duration) bool {

@@ -23,6 +23,7 @@ type Server struct {
 	accounts  sync.Map // key -> *account
 	rates     rates
 	now       func() time.Time
+	billed    func(id string, input, output int64) // nil: nobody keeps a bill for each request
 	log       requestLog
 	ends      ends
 	vector    func() string // the usual embedding as JSON
@@ -47,6 +48,12 @@ func WithSettings(set Settings) Option {
 // WithClock sets the clock of the rate limits.
 func WithClock(now func() time.Time) Option {
 	return func(s *Server) { s.now = now }
+}
+
+// WithBill has every amount told that a key has to pay for, as it comes: of a stream each token by itself. The id is the
+// x-request-id of the answer. It is called by many goroutines at once.
+func WithBill(billed func(id string, input, output int64)) Option {
+	return func(s *Server) { s.billed = billed }
 }
 
 // New makes a Server without faults.

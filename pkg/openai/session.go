@@ -40,30 +40,25 @@ func (s *Session) See(begin, end []byte) (u Usage, told bool) {
 	if path == "response.usage" {
 		s.begun = max(s.begun-1, 0)
 	}
-	if s.model == "" {
-		s.model = strings.Clone(gjson.Get(view(begin), "response.model").Str)
+	if model := gjson.Get(view(begin), "response.model").Str; model != "" {
+		s.model = strings.Clone(model)
 	}
-	if u, told = sessionUsage(begin, end, path); told {
-		s.usage.Input += u.Input
-		s.usage.Cached += u.Cached
-		s.usage.Output += u.Output
-		s.usage.Reasoning += u.Reasoning
-		s.usage.Basis = Exact
+	if len(end) > 0 {
+		u, told = usageInTail(view(end))
+	} else {
+		u, told = usageOf(gjson.Get(view(begin), path))
+	}
+	if told {
+		s.add(u)
 	}
 	return u, told
 }
 
-// sessionUsage reads one usage. That of the Realtime API names its details in its own way.
-func sessionUsage(begin, end []byte, path string) (Usage, bool) {
-	if len(end) > 0 {
-		return usageInTail(view(end))
-	}
-	from := gjson.Get(view(begin), path)
-	u, ok := usageOf(from)
-	if cached := from.Get("input_token_details.cached_tokens"); ok && u.Cached == 0 && cached.Num > 0 && cached.Num <= float64(u.Input) {
-		u.Cached = int64(cached.Num)
-	}
-	return u, ok
+func (s *Session) add(u Usage) {
+	t := &s.usage
+	t.Input, t.Cached, t.Output, t.Reasoning = t.Input+u.Input, t.Cached+u.Cached, t.Output+u.Output, t.Reasoning+u.Reasoning
+	t.Written, t.AudioIn, t.AudioOut = t.Written+u.Written, t.AudioIn+u.AudioIn, t.AudioOut+u.AudioOut
+	t.ImageIn, t.ImageOut, t.Basis = t.ImageIn+u.ImageIn, t.ImageOut+u.ImageOut, Exact
 }
 
 // Usage is what was told of so far. It is partial when a response has begun of which no end was told.
@@ -75,5 +70,5 @@ func (s *Session) Usage() Usage {
 	return u
 }
 
-// Model is the one that answered first, as the upstream names it; empty when it did not say.
+// Model is the one that answered last, as the upstream names it; empty when it did not say.
 func (s *Session) Model() string { return s.model }

@@ -19,7 +19,7 @@ func TestSession(t *testing.T) {
 		{`{"type":"response.output_text.delta","delta":"{\"usage\":{\"input_tokens\":9}}"}`, Usage{}, false},
 		{`{"type":"response.done","response":{"model":"gpt-realtime","output":[],"usage":{"total_tokens":30,"input_tokens":10,"output_tokens":20,
 			"input_token_details":{"text_tokens":6,"audio_tokens":4,"cached_tokens":8},"output_token_details":{"text_tokens":20}}}}`,
-			Usage{Input: 10, Cached: 8, Output: 20, Basis: Exact}, true},
+			Usage{Input: 10, Cached: 8, Output: 20, AudioIn: 4, Basis: Exact}, true},
 		{`{"type":"conversation.item.input_audio_transcription.completed","transcript":"hi","usage":{"type":"tokens","input_tokens":5,"output_tokens":2}}`,
 			Usage{Input: 5, Output: 2, Basis: Exact}, true},
 		{`{"type":"conversation.item.input_audio_transcription.completed","usage":{"type":"duration","seconds":4}}`, Usage{}, false},
@@ -33,7 +33,7 @@ func TestSession(t *testing.T) {
 			t.Errorf("%s: %+v %v", c.event, u, told)
 		}
 	}
-	if want := (Usage{Input: 16, Cached: 9, Output: 24, Reasoning: 2, Basis: Exact}); s.Usage() != want || s.Model() != "gpt-realtime" {
+	if want := (Usage{Input: 16, Cached: 9, Output: 24, Reasoning: 2, AudioIn: 4, Basis: Exact}); s.Usage() != want || s.Model() != "gpt-realtime" {
 		t.Errorf("in all %+v of %q", s.Usage(), s.Model())
 	}
 	s.See([]byte(`{"type":"response.created"}`), nil)
@@ -43,7 +43,7 @@ func TestSession(t *testing.T) {
 	long := `{"type":"response.done","response":{"output":[{"transcript":"` + strings.Repeat("la ", 40_000) + `"}],"usage":{"input_tokens":7,"output_tokens":9}}}`
 	f := &Frames{See: func(begin, end []byte) { s.See(begin, end) }}
 	_, _ = f.Write(wire(opText, true, false, []byte(long)))
-	if want := (Usage{Input: 23, Cached: 9, Output: 33, Reasoning: 2, Basis: Exact}); s.Usage() != want {
+	if want := (Usage{Input: 23, Cached: 9, Output: 33, Reasoning: 2, AudioIn: 4, Basis: Exact}); s.Usage() != want {
 		t.Errorf("after a long event %+v", s.Usage())
 	}
 }

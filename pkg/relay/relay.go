@@ -16,6 +16,7 @@ import (
 	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/price"
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/upstream"
 	"openai-api-proxy/pkg/usage"
@@ -39,6 +40,8 @@ type Plan struct {
 	// Shared reports of a pool whether an object that is stored upstream might be somebody else's there, or lie in another
 	// account than the one that is picked. nil: of none.
 	Shared func(pool string) bool
+	// Prices are what models cost.
+	Prices *price.Table
 }
 
 // Options are the parts of a Relay.
@@ -78,7 +81,8 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	if err := r.sessionAllowed(call); err != nil {
 		return err
 	}
-	permit, err := r.Admission.Admit(ctx, call.Client, admission.Ask{Op: call.Op, Head: call.Head, Length: call.Body.Length})
+	permit, err := r.Admission.Admit(ctx, call.Client, admission.Ask{Op: call.Op, Head: call.Head, Length: call.Body.Length,
+		Price: r.Prices.AtMost})
 	permit.Header(w.Header())
 	if err != nil {
 		(&run{call: call, rec: rec, why: whyOf(call, permit, err)}).tell(w.Header(), err)
@@ -97,14 +101,18 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		return err
 	}
 	owed.Rejected = best.verdict().Outcome == proxy.CallerFault
+	session := &session{relay: r, call: call, permit: permit}
 	how := upstream.Forwarding{HideUsage: hide && best.answer.Verdict.Outcome == proxy.Served,
-		Head: rec.Method == http.MethodHead, Charge: permit.Charge}
+		Head: rec.Method == http.MethodHead, Charge: session.charge}
 	run.markSpent(w.Header(), best)
 	delivered := best.answer.Forward(w, how)
 	settle(best, delivered, call, rec)
-	if owed.Usage = rec.Usage; rec.Session != nil {
-		owed = deposit(rec)
+	if rec.Session != nil {
+		owed = session.settle(rec)
+		return nil
 	}
+	r.price(best, call, rec)
+	owed.Usage, owed.Cost, owed.Priced = rec.Usage, rec.Cost, rec.Priced
 	return nil
 }
 
@@ -130,7 +138,17 @@ func settle(best *try, d upstream.Delivered, call *proxy.Call, rec *proxy.Record
 	}
 }
 
-// spent is what the answer cost: as the upstream said, or an estimate from what was delivered. A caller who hangs up pays
+// price writes into the record what its usage costs, once: what the client is charged, what is counted and what is told
+// are the same figure. What was tried with other keys before was not answered, and its usage nobody knows.
+func (r *Relay) price(best *try, call *proxy.Call, rec *proxy.Record) {
+	if best.answer.Verdict.Outcome != proxy.Served || call.Op.Free() {
+		return
+	}
+	rec.Cost, rec.Priced = r.Prices.Cost(call.Head.Model, rec.Usage)
+	rec.Unpriced = !rec.Priced
+}
+
+// spent is what the answer used: as the upstream said, or an estimate from what was delivered. A caller who hangs up pays
 // for what was generated until then.
 func spent(d upstream.Delivered, call *proxy.Call) openai.Usage {
 	if d.Usage.Basis != openai.NoUsage {

@@ -7,8 +7,35 @@ import (
 	"openai-api-proxy/pkg/upstream"
 )
 
-// What a session over a WebSocket is admitted for is a deposit: each usage that the upstream tells of is charged by itself when
-// it is told, and the deposit is given back at the end. It stays where a response had begun whose end was not told.
+// session is what a WebSocket uses. What it is admitted for is a deposit: each usage that the upstream tells of is charged by
+// itself when it is told, at its own price, and the deposit is given back at the end. It stays where a response had begun whose
+// end was not told.
+type session struct {
+	relay    *Relay
+	call     *proxy.Call
+	permit   *admission.Permit
+	cost     int64
+	told     bool
+	unpriced bool // a part of it
+}
+
+// charge charges one usage. The model is the one that the upstream names, for want of one that the caller has named.
+func (s *session) charge(u openai.Usage, model string) {
+	if s.call.Head.Model != "" {
+		model = s.call.Head.Model
+	}
+	cost, priced := s.relay.Prices.Cost(model, u)
+	s.cost, s.told, s.unpriced = s.cost+cost, true, s.unpriced || !priced
+	s.permit.Charge(admission.Spent{Usage: u, Cost: cost, Priced: priced})
+}
+
+// settle writes down what the session cost, and is what is owed of its deposit.
+func (s *session) settle(rec *proxy.Record) admission.Spent {
+	if s.told {
+		rec.Cost, rec.Priced, rec.Unpriced = s.cost, !s.unpriced, s.unpriced
+	}
+	return admission.Spent{Unexecuted: rec.Usage.Basis != openai.Partial}
+}
 
 // sessionAllowed refuses a session that would reach for objects stored upstream which may be somebody else's, or lie in another
 // account than the one whose key is picked: what is asked for within a session is not held up to be looked at.
@@ -36,9 +63,4 @@ func noteSession(d upstream.Delivered, rec *proxy.Record) {
 	if rec.Model == "" {
 		rec.Model = d.Model
 	}
-}
-
-// deposit is what is owed of it at the end of a session.
-func deposit(rec *proxy.Record) admission.Spent {
-	return admission.Spent{Unexecuted: rec.Usage.Basis != openai.Partial}
 }

@@ -97,7 +97,7 @@ type Forwarding struct {
 	// Watch makes a reader of the body, by its content type, that sees all bytes before the caller does; nil for none.
 	Watch func(contentType string) io.Writer
 	// Charge is told of each usage in a session as it comes; nil: nobody wants to know before its end.
-	Charge func(openai.Usage)
+	Charge func(u openai.Usage, model string)
 }
 
 // Delivered says what reached the caller.

@@ -100,10 +100,10 @@ func (b *bridge) toUpstream(p []byte) error {
 
 // see reads the upstream's events. What they used is charged as they tell it: a session may last for an hour, and its client's
 // other requests are not to wait for its end with being limited.
-func (b *bridge) see(charge func(openai.Usage)) func(begin, end []byte) {
+func (b *bridge) see(charge func(openai.Usage, string)) func(begin, end []byte) {
 	return func(begin, end []byte) {
 		if u, told := b.told.See(begin, end); told && charge != nil {
-			charge(u)
+			charge(u, b.told.Model())
 		}
 	}
 }
