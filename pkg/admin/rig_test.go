@@ -58,6 +58,7 @@ type rig struct {
 	engine   *gin.Engine
 	store    *statetest.Switchable
 	meter    *usage.Meter
+	owners   *auth.Owners
 	permits  *admission.Admission
 	keys     *balancer.Balancer
 	mock     *mockopenai.Server
@@ -96,6 +97,9 @@ func newRig(t testing.TB, with ...settings) *rig {
 	r.permits = admission.New(r.store, admission.Options{Log: log, Metrics: reg})
 	t.Cleanup(func() { _ = r.permits.Close() })
 
+	r.owners = auth.NewOwners(auth.OwnersOptions{Store: r.store, Log: log, Metrics: reg})
+	t.Cleanup(func() { _ = r.owners.Close() })
+
 	var box *seal.Box
 	if !set.noBox {
 		box, _ = seal.New([]proxy.Secret{seal.NewKey()})
@@ -106,7 +110,7 @@ func newRig(t testing.TB, with ...settings) *rig {
 		t.Fatal(err)
 	}
 
-	gate := auth.New(auth.Options{Failures: auth.NewFailureStore(), Log: log, Metrics: reg})
+	gate := auth.New(auth.Options{Failures: auth.NewFailureStore(), Rate: limiter.Rate{Period: time.Minute, Limit: 60}, Log: log, Metrics: reg})
 	e := edge.New(edge.Options{Usage: r.meter, Log: log, Metrics: reg})
 	if set.limiter == nil {
 		set.limiter, set.rate = auth.NewFailureStore(), limiter.Rate{Period: time.Minute, Limit: 1 << 30}
@@ -116,7 +120,7 @@ func newRig(t testing.TB, with ...settings) *rig {
 	r.members = []state.Replica{r.self}
 	r.refresh = func() (int64, []state.Replica, error) { return 0, r.members, nil }
 	r.API = New(Options{Gate: auth.NewAdmin(auth.AdminOptions{Token: proxy.NewSecret(adminToken), Gate: gate}), Catalog: cat, Keys: r.keys,
-		Usage: r.meter, Quotas: r.permits, Limiter: set.limiter, Rate: set.rate, Replica: func() state.Replica { return r.self },
+		Usage: r.meter, Quotas: r.permits, Owners: r.owners, Limiter: set.limiter, Rate: set.rate, Replica: func() state.Replica { return r.self },
 		Fleet:    func(context.Context) ([]state.Replica, error) { return r.members, nil },
 		Refresh:  func(context.Context) (int64, []state.Replica, error) { return r.refresh() },
 		Degraded: func() time.Time { return r.away },

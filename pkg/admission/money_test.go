@@ -31,8 +31,8 @@ type spender struct {
 
 var sizes = []int{200, 900, 4000}
 
-// spend sends one request and settles it in one of the ways in which requests end.
-func (s *spender) spend(t *testing.T, a *Admission, random *rand.Rand) {
+// spend sends one request and settles it in one of the ways in which requests end. It reports whether it was decided.
+func (s *spender) spend(t *testing.T, a *Admission, random *rand.Rand) bool {
 	models := []string{"gpt-4o-mini", "gpt-4o-2024-08-06", "o3", "gpt-6.2-sol", "stepped"}
 	model, most, choices := models[random.IntN(len(models))], 1+random.Int64N(400), 1+random.Int64N(3)
 	size := sizes[random.IntN(len(sizes))]
@@ -44,15 +44,20 @@ func (s *spender) spend(t *testing.T, a *Admission, random *rand.Rand) {
 		case proxy.OverBudget:
 			s.refused.Add(1)
 		case proxy.LimitsUnknown: // Redis was slow: what it may have charged is given back
+			return false
 		default:
 			t.Error(err)
 		}
-		return
+		return true
 	}
 	s.served.Add(1)
 	u := openai.Usage{Input: random.Int64N(int64(size) + around + 1), Output: random.Int64N(most*choices + 1), Basis: openai.Exact}
 	u.Cached = random.Int64N(u.Input + 1)
 	u.Written = random.Int64N(u.Input + 1)
+	if all := int64(size) + around; random.IntN(4) == 0 { // as much as the bound allows, in one of the ways
+		u.Input, u.Output = all, most*choices
+		u.Cached, u.Written = []int64{0, all}[random.IntN(2)], []int64{0, all}[random.IntN(2)]
+	}
 	bill, known := s.prices.Cost(model, u)
 	spent := Spent{Usage: u, Cost: bill, Priced: known}
 	switch random.IntN(8) {
@@ -69,6 +74,7 @@ func (s *spender) spend(t *testing.T, a *Admission, random *rand.Rand) {
 		t.Errorf("%s dollars of %s spent", proxy.DollarText(n), proxy.DollarText(s.client.Quota[0].Limit))
 	}
 	p.Settle(context.Background(), spent)
+	return true
 }
 
 // spenders are many at once, at every replica.
@@ -78,8 +84,13 @@ func (s *spender) spenders(t *testing.T, replicas []*Admission, seed uint64) {
 	for i := range uint64(callers) {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(seed, i))
-			for range calls {
-				s.spend(t, replicas[random.IntN(len(replicas))], random)
+			end := time.Now().Add(30 * time.Second)
+			for decided := 0; decided < calls && time.Now().Before(end); {
+				if s.spend(t, replicas[random.IntN(len(replicas))], random) {
+					decided++
+				} else {
+					time.Sleep(20 * time.Millisecond)
+				}
 			}
 		})
 	}

@@ -99,15 +99,42 @@ func TestConfiguredFirst(t *testing.T) {
 	}
 }
 
-// Whatever text uses no more tokens than the bound costs no more than AtMost says, for all that is listed.
+// anyModel is a price that could be configured: what is cached may be the dearest.
+func anyModel(t *rapid.T) Model {
+	rate := rapid.OneOf(rapid.Int64Range(0, 3), rapid.Int64Range(0, mostRate))
+	rates := func(least [8]int64) Rates {
+		var r [8]int64
+		for i := range r {
+			r[i] = min(least[i]+rate.Draw(t, "rate"), mostRate)
+		}
+		return Rates{r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]}
+	}
+	m := Model{Pattern: "any", Rates: rates([8]int64{}), Above: rapid.Int64Range(0, 600_000).Draw(t, "above")}
+	if m.Above > 0 {
+		m.Long = rates([...]int64{m.Input, m.Cached, m.Written, m.Output, m.AudioIn, m.AudioOut, m.ImageIn, m.ImageOut})
+	}
+	if err := m.Check(); err != nil {
+		t.Fatalf("%+v: %v", m, err)
+	}
+	return m
+}
+
+// Whatever text uses no more tokens than the bound costs no more than AtMost says, for all that is listed and all that can
+// be configured.
 func TestAtMostIsABound(t *testing.T) {
 	all := builtIn().all
 	rapid.Check(t, func(t *rapid.T) {
 		m := rapid.SampledFrom(all).Draw(t, "model")
+		if rapid.Bool().Draw(t, "configured") {
+			m = anyModel(t)
+		}
 		tokens := rapid.Int64Range(0, 600_000)
 		bound := openai.Usage{Input: tokens.Draw(t, "input bound"), Output: tokens.Draw(t, "output bound")}
-		u := openai.Usage{Input: rapid.Int64Range(0, bound.Input).Draw(t, "input"), Output: rapid.Int64Range(0, bound.Output).Draw(t, "output"),
-			Cached: tokens.Draw(t, "cached"), Written: tokens.Draw(t, "written"), Reasoning: tokens.Draw(t, "reasoning")}
+		part := func(of int64, name string) int64 { // often nothing or all of it: there the bound is nearest
+			return rapid.OneOf(rapid.Just(int64(0)), rapid.Just(of), rapid.Int64Range(0, of)).Draw(t, name)
+		}
+		u := openai.Usage{Input: part(bound.Input, "input"), Output: part(bound.Output, "output"), Reasoning: tokens.Draw(t, "reasoning")}
+		u.Cached, u.Written = part(u.Input, "cached"), part(u.Input, "written")
 		if cost, most := m.Cost(u), m.AtMost(bound); cost > most || cost < 0 {
 			t.Fatalf("%s: %+v costs %d, more than %d", m.Pattern, u, cost, most)
 		}

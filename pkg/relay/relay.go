@@ -38,7 +38,7 @@ type Plan struct {
 	// InjectUsage asks the upstream for the usage of streams whose caller did not.
 	InjectUsage bool
 	// Shared reports of a pool whether an object that is stored upstream might be somebody else's there, or lie in another
-	// account than the one that is picked. nil: of none.
+	// account than the one that is picked. Only there it is asked and remembered whose the objects are. nil: of none.
 	Shared func(pool string) bool
 	// Prices are what models cost.
 	Prices *price.Table
@@ -48,6 +48,7 @@ type Plan struct {
 type Options struct {
 	Admission *admission.Admission
 	Upstream  *upstream.Client
+	Owners    owners
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
 }
@@ -75,9 +76,6 @@ func (r *Relay) Under(p Plan) *Relay {
 // Serve answers the call on w and fills in the record. An error, always a *proxy.Fault, means that nothing was written
 // yet. An answer that was cut is marked in the record; the caller's connection must then be cut too.
 func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record) error {
-	if err := r.supported(call); err != nil {
-		return err
-	}
 	if err := r.sessionAllowed(call); err != nil {
 		return err
 	}
@@ -90,10 +88,19 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	}
 	owed := admission.Spent{Unexecuted: true}
 	defer func() { permit.Settle(context.WithoutCancel(ctx), owed) }()
-	hide := r.injectUsage(call)
-	run := newRun(r, call, rec)
+	claim, err := r.claim(ctx, call)
+	if err == nil && claim.owner != "" && call.Op.Objects != nil && call.Op.Objects.Lists != nil {
+		err = r.list(ctx, w, call, rec, claim.owner)
+		return err
+	}
+	run := newRun(r, call, rec, claim.account)
 	run.why = whyOf(call, permit, nil)
 	defer run.close()
+	if err != nil {
+		run.tell(w.Header(), err)
+		return err
+	}
+	hide := r.injectUsage(call)
 	owed = admission.Spent{} // unknown from here on: a panic leaves it so
 	best, err := run.answer(ctx)
 	run.tell(w.Header(), err)
@@ -101,9 +108,10 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		return err
 	}
 	owed.Rejected = best.verdict().Outcome == proxy.CallerFault
+	r.drop(ctx, claim, call, best.verdict())
 	session := &session{relay: r, call: call, permit: permit}
 	how := upstream.Forwarding{HideUsage: hide && best.answer.Verdict.Outcome == proxy.Served,
-		Head: rec.Method == http.MethodHead, Charge: session.charge}
+		Head: rec.Method == http.MethodHead, Watch: r.watch(ctx, claim, call, best), Charge: session.charge}
 	run.markSpent(w.Header(), best)
 	delivered := best.answer.Forward(w, how)
 	settle(best, delivered, call, rec)
@@ -180,26 +188,4 @@ func (r *Relay) injectUsage(call *proxy.Call) (hide bool) {
 	}
 	call.Body.Held, call.Body.Length = body, int64(len(body))
 	return true
-}
-
-// supported refuses what would reach for an object stored upstream while such objects have no owner here: it could be
-// somebody else's, or lie in another account than the one whose key is picked.
-func (r *Relay) supported(call *proxy.Call) error {
-	if r.Shared == nil || !r.Shared(call.Client.Pool) {
-		return nil
-	}
-	if call.Op.Model == openai.ModelInJSON && call.Body.Length != 0 && !call.Head.Readable {
-		return proxy.Faultf(proxy.InvalidRequest, "with more than one account or client the body must be readable JSON, "+
-			"without Content-Encoding and within limits.replayBytes: it could point at stored objects of others")
-	}
-	param := ""
-	switch o := call.Op.Objects; {
-	case len(call.Head.References) > 0:
-		param = call.Head.References[0].Param
-	case o != nil && call.Op.Tokens != openai.TokensAnswered:
-	default:
-		return nil
-	}
-	return &proxy.Fault{Kind: proxy.NotSupportedYet, Param: param,
-		Public: "objects stored upstream are not supported yet when there is more than one account or client"}
 }
