@@ -380,9 +380,7 @@ func TestRealtimeLimits(t *testing.T) {
 		"another model":          {"/v1/realtime?model=gpt-4o", "models", 403},
 		"two models":             {realtime + "&model=gpt-4o", "models", 400},
 		"no model":               {"/v1/realtime?intent=transcription", "models", 400},
-		"models in the session":  {"/v1/responses", "models", 403},
 		"sessions of calls":      {realtime + "&call_id=rtc_1", "slots", 400},
-		"responses of many":      {"/v1/responses", "tokens", 400},
 		"what gives out secrets": {"/v1/realtime/sessions", "models", 403},
 	} {
 		if _, resp := r.dial(t, a.path, tokenOf(a.client)); resp.StatusCode != a.want {
@@ -402,6 +400,65 @@ func TestResponsesOverWebSocket(t *testing.T) {
 	if got := r.remembered(t, "/v1/responses"); got.Get("tokens.input").Int() != 19 || got.Get("tokens.output").Int() != 5 {
 		t.Errorf("remembered %s", got.Raw)
 	}
+}
+
+// Where stored objects have owners, and for clients with a list of models, what the caller says is looked at before the upstream
+// has it: what points at somebody else's, or names another model, ends the session.
+func TestSessionsAreLookedAt(t *testing.T) {
+	mock, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{Chunks: 3, ContentBytes: 40}))
+	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": fmt.Sprintf(`[{"id":"a","key":%q,"account":"one"},{"id":"b","key":%q,"account":"one"}]`, keyNumber(1), keyNumber(2)),
+		"CLIENT_TOKENS": fmt.Sprintf(`[{"id":"mine","token":%q},{"id":"other","token":%q},{"id":"models","token":%q,"models":["gpt-4o*","gpt-realtime"]}]`,
+			tokenOf("mine"), tokenOf("other"), tokenOf("models"))})
+	first := r.socket(t, "/v1/responses", tokenOf("mine"))
+	first.say(`{"type":"response.create","model":"gpt-4o","input":"Hello"}`)
+	id := first.hear("response.completed").Get("response.id").Str
+	again := `{"type":"response.create","model":"gpt-4o","input":"` + strings.Repeat("And then? ", 10_000) + `","previous_response_id":"` + id + `"}`
+	w, err := first.Writer(first.ctx, websocket.MessageText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for part := range strings.SplitAfterSeq(again, " ") {
+		_, _ = io.WriteString(w, part)
+	}
+	_ = w.Close()
+	first.hear("response.completed")
+	second := r.socket(t, "/v1/responses", tokenOf("mine"))
+	second.say(again)
+	second.hear("response.completed")
+	billed := mock.Stats()[keyNumber(1)].InputTokens + mock.Stats()[keyNumber(2)].InputTokens
+
+	for name, c := range map[string]struct {
+		path, client, says string
+		code               int
+		reason             string
+	}{
+		"another's response":  {"/v1/responses", "other", again, 1008, "there is no such object"},
+		"nobody's response":   {"/v1/responses", "mine", strings.ReplaceAll(again, id, "resp_0123456789"), 1008, "there is no such object"},
+		"within the response": {"/v1/responses", "other", `{"type":"response.create","response":{"previous_response_id":"` + id + `"}}`, 1008, "there is no such object"},
+		"no JSON":             {"/v1/responses", "other", `{"type":"response.create",`, 1008, "a message could not be read"},
+		"another's prompt":    {realtime, "other", `{"type":"session.update","session":{"prompt":{"id":"pmpt_0123456789"}}}`, 1008, "there is no such object"},
+		"another model":       {"/v1/responses", "models", `{"type":"response.create","model":"o1","input":"x"}`, 1008, "this API key may not use the model"},
+		"no model":            {"/v1/responses", "models", `{"type":"response.create","input":"x"}`, 1008, "model must be named: this API key is limited to certain models"},
+		"two models":          {"/v1/responses", "models", `{"type":"response.create","model":"o1","model":"gpt-4o","input":"x"}`, 1008, "model is given more than once"},
+		"a model of later":    {realtime, "models", `{"type":"session.update","session":{"model":"o1"}}`, 1008, "this API key may not use the model"},
+	} {
+		s := r.socket(t, c.path, tokenOf(c.client))
+		s.say(c.says)
+		if code, reason := s.ended(); code != c.code || reason != c.reason {
+			t.Errorf("%s: closed with %d %q", name, code, reason)
+		}
+	}
+	binary := r.socket(t, "/v1/responses", tokenOf("models"))
+	_ = binary.Write(binary.ctx, websocket.MessageBinary, []byte(again))
+	if code, _ := binary.ended(); code != 1003 {
+		t.Errorf("a binary message: %d", code)
+	}
+	if now := mock.Stats()[keyNumber(1)].InputTokens + mock.Stats()[keyNumber(2)].InputTokens; now != billed {
+		t.Errorf("the upstream was asked for %d tokens more", now-billed)
+	}
+	own := r.realtime(t, tokenOf("models"))
+	own.say(`{"type":"response.create","response":{"conversation":"none","input":[{"type":"item_reference","id":"item_0123456789"}]}}`)
+	own.hear("response.done")
 }
 
 // A drain lets sessions end, and closes those that do not with 1001, on both sides. None is left out of the account.

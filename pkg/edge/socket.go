@@ -42,20 +42,12 @@ func credentials(view *View, req *http.Request) http.Header {
 	return h
 }
 
-// upgradable refuses what is not how a WebSocket is asked for. A client's list of models cannot be held against models that are
-// named within the session.
-func upgradable(client *proxy.Client, op openai.Operation, req *http.Request) error {
-	switch {
-	case !op.Socket:
-		return nil
-	case !asksForSocket(req) || req.ContentLength != 0:
+// upgradable refuses what is not how a WebSocket is asked for.
+func upgradable(op openai.Operation, req *http.Request) error {
+	if op.Socket && (!asksForSocket(req) || req.ContentLength != 0) {
 		return proxy.Faultf(proxy.InvalidRequest, "this endpoint is a WebSocket: ask for an upgrade, without a body")
-	case op.Model == openai.NoModel && len(client.Models) > 0:
-		return proxy.Faultf(proxy.EndpointNotAllowed,
-			"a client with a list of models may not use this endpoint: models are named within the session")
-	default:
-		return nil
 	}
+	return nil
 }
 
 // sockets counts the WebSockets. The server forgets a connection that was taken from it, so nobody else waits for them.

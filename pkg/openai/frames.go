@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 )
@@ -11,6 +12,10 @@ import (
 type Frames struct {
 	// See is called with each whole text message: its beginning, and for a long one its end apart. nil: nobody wants them.
 	See func(begin, end []byte)
+	// Text is called with the pieces of each text message as they pass, and with last when one is over. nil: nobody wants them.
+	Text func(piece []byte, last bool)
+	// Most is how much of a text message See gets from its beginning on; 0: 64 KiB.
+	Most int
 
 	head    []byte // of the frame that has begun
 	left    uint64 // bytes of its payload that are still to come
@@ -27,6 +32,7 @@ type Frames struct {
 	control  []byte
 	messages int64
 	closed   uint16 // what a close said; 0: none came
+	binary   bool
 	broken   bool
 }
 
@@ -112,7 +118,7 @@ func (f *Frames) begun() {
 		return
 	}
 	if f.code == opText || f.code == opBinary {
-		f.message = f.code
+		f.message, f.binary = f.code, f.binary || f.code == opBinary
 	}
 	if f.inside = f.left > 0; !f.inside {
 		f.ended()
@@ -142,14 +148,27 @@ func (f *Frames) payload(p []byte) []byte {
 	switch {
 	case f.code == opClose:
 		f.control = f.plain(f.control, p[:n])
-	case f.code <= opBinary && f.message == opText && f.See != nil:
-		f.keep(p[:n])
+	case f.code <= opBinary && f.message == opText:
+		f.text(p[:n])
 	}
 	f.at = (f.at + n) % 4
 	if f.left -= uint64(n); f.left == 0 {
 		f.ended()
 	}
 	return p[n:]
+}
+
+// text hands on a piece of a text message.
+func (f *Frames) text(p []byte) {
+	if f.See != nil {
+		f.keep(p)
+	}
+	if f.Text != nil {
+		if f.masked {
+			p = f.plain(nil, p)
+		}
+		f.Text(p, false)
+	}
 }
 
 // plain appends bytes without their mask.
@@ -166,7 +185,7 @@ func (f *Frames) plain(to, p []byte) []byte {
 
 // keep keeps the text, or the beginning and the end of a long one.
 func (f *Frames) keep(p []byte) {
-	if room := textKept - len(f.begin); room > 0 {
+	if room := cmp.Or(f.Most, textKept) - len(f.begin); room > 0 {
 		n := min(room, len(p))
 		f.begin = f.plain(f.begin, p[:n])
 		if p = p[n:]; len(p) == 0 {
@@ -201,6 +220,9 @@ func (f *Frames) ended() {
 			f.See(f.begin, f.end)
 			f.begin, f.end = f.begin[:0], f.end[:0]
 		}
+		if f.message == opText && f.Text != nil {
+			f.Text(nil, true)
+		}
 		f.message = 0
 	}
 }
@@ -213,6 +235,12 @@ func (f *Frames) Closed() int { return int(f.closed) }
 
 // Between reports whether a frame may be put in here: nothing of another one is under way.
 func (f *Frames) Between() bool { return !f.broken && !f.inside && len(f.head) == 0 }
+
+// Whole reports whether a message may be put in here: no other is under way.
+func (f *Frames) Whole() bool { return f.Between() && f.message == 0 }
+
+// Texts reports whether all that came could be read as texts.
+func (f *Frames) Texts() bool { return !f.broken && !f.binary }
 
 // CloseFrame is a frame that closes, masked as clients must do it or not.
 func CloseFrame(code int, reason string, masked bool) []byte {

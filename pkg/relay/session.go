@@ -37,21 +37,13 @@ func (s *session) settle(rec *proxy.Record) admission.Spent {
 	return admission.Spent{Unexecuted: rec.Usage.Basis != openai.Partial}
 }
 
-// sessionAllowed refuses a session that would reach for objects stored upstream which may be somebody else's, or lie in another
-// account than the one whose key is picked: what is asked for within a session is not held up to be looked at.
+// sessionAllowed refuses the session of a call where it could be somebody else's: nobody remembers whose the calls are.
 func (r *Relay) sessionAllowed(call *proxy.Call) error {
-	if !call.Op.Socket || r.Shared == nil || !r.Shared(call.Client.Pool) {
+	if !call.Op.Socket || r.Shared == nil || !r.Shared(call.Client.Pool) || !openai.QueryNames(call.Query, "call_id") {
 		return nil
 	}
-	if call.Op.Objects != nil {
-		return proxy.Faultf(proxy.NotSupportedYet, "responses over a WebSocket are not supported yet when there is more than one account or client: "+
-			"they could point at stored objects of others")
-	}
-	if openai.QueryNames(call.Query, "call_id") {
-		return &proxy.Fault{Kind: proxy.NotSupportedYet, Param: "call_id",
-			Public: "sessions of calls are not supported when there is more than one account or client"}
-	}
-	return nil
+	return &proxy.Fault{Kind: proxy.NotSupportedYet, Param: "call_id",
+		Public: "sessions of calls are not supported when there is more than one account or client"}
 }
 
 // noteSession writes down what passed in a session.

@@ -110,6 +110,9 @@ type Forwarding struct {
 	Head      bool // the caller asked for the headers only
 	// Watch makes a reader of the body, by its content type, that sees all bytes before the caller does; nil for none.
 	Watch func(contentType string) io.Writer
+	// Gate decides of each text message in a session whether the upstream may have it; an error ends the session, and its text
+	// goes to the caller. Messages are held until they are whole, and binary ones are refused. nil: all may pass as they come.
+	Gate func(text []byte) error
 	// Charge is told of each usage in a session as it comes; nil: nobody wants to know before its end.
 	Charge func(u openai.Usage, model string)
 }

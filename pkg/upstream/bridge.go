@@ -29,7 +29,7 @@ var errDone = errors.New("the session is over")
 
 // bridge joins a caller and an upstream that have both switched to WebSocket. The bytes of both directions pass as they come;
 // what the upstream's events tell is read beside them. The bridge says something of its own only when it has to end a session,
-// after a drain or a long silence: then both sides are told that we go away.
+// after a drain, a long silence or a message that may not pass: then both sides are told why.
 type bridge struct {
 	answer *Answer
 	caller net.Conn
@@ -60,6 +60,10 @@ func (a *Answer) bridge(w http.ResponseWriter, how Forwarding) Delivered {
 	b.up = newLane(io.MultiReader(bytes.NewReader(early), caller), b.toUpstream, alive)
 	b.down = newLane(a.socket, b.toCaller, alive)
 	b.down.frames.See = b.see(how.Charge)
+	b.down.frames.Text = b.watch(how.Watch)
+	if how.Gate != nil {
+		b.up.guard(how.Gate, b.end)
+	}
 	defer context.AfterFunc(a.resp.Request.Context(), func() { b.end(context.Cause(a.resp.Request.Context())) })()
 	d.Verdict = b.serve(switching(w.Header()))
 	b.account(&d)
@@ -105,6 +109,31 @@ func (b *bridge) see(charge func(openai.Usage, string)) func(begin, end []byte) 
 		if u, told := b.told.See(begin, end); told && charge != nil {
 			charge(u, b.told.Model())
 		}
+	}
+}
+
+// watch shows the upstream's texts to whoever looks for objects in them, each as an event.
+func (b *bridge) watch(who func(contentType string) io.Writer) func(piece []byte, last bool) {
+	if who == nil {
+		return nil
+	}
+	w := who("text/event-stream")
+	if w == nil {
+		return nil
+	}
+	within := false
+	return func(piece []byte, last bool) {
+		if !within {
+			_, _ = io.WriteString(w, "data: ") // who watches takes everything
+		}
+		if within = !last; last {
+			_, _ = io.WriteString(w, "\n\n")
+			return
+		}
+		if bytes.ContainsAny(piece, "\r\n") { // between the parts of the JSON: a string has none
+			piece = bytes.ReplaceAll(bytes.ReplaceAll(piece, []byte("\n"), []byte(" ")), []byte("\r"), []byte(" "))
+		}
+		_, _ = w.Write(piece)
 	}
 }
 
@@ -178,7 +207,7 @@ func (b *bridge) wait() proxy.Verdict {
 	}
 	b.sayGoodbye()
 	v := b.answer.Verdict
-	if !errors.Is(b.cause, errIdle) {
+	if _, is := b.cause.(refusal); !is && !errors.Is(b.cause, errIdle) {
 		v.Outcome, v.Err = proxy.CallerGone, b.cause
 	}
 	return v
@@ -194,13 +223,15 @@ func (b *bridge) listen() {
 
 // sayGoodbye closes both sides and waits a moment for their answers.
 func (b *bridge) sayGoodbye() {
-	reason := "the proxy is stopping"
+	code, reason := goingAway, "the proxy is stopping"
 	if errors.Is(b.cause, errIdle) {
 		reason = "silent for too long"
+	} else if r, is := b.cause.(refusal); is {
+		code, reason = r.code, r.Error()
 	}
-	b.code = goingAway
-	b.down.put(openai.CloseFrame(goingAway, reason, false))
-	b.up.put(openai.CloseFrame(goingAway, reason, true))
+	b.code = code
+	b.down.put(openai.CloseFrame(code, reason, false))
+	b.up.put(openai.CloseFrame(code, reason, true))
 	within(lingerFor, b.up.closed, b.up.done)
 }
 

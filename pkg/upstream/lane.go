@@ -20,6 +20,7 @@ type lane struct {
 	first  time.Time // when the first bytes were sent on
 	ended  time.Time // when the close passed; zero: none did
 	mute   bool      // what comes is read and goes nowhere
+	gate   *gate     // nil: all may pass as it comes
 
 	closed chan struct{} // closed when a close has passed
 	failed chan struct{} // closed when the other side takes no more
@@ -54,18 +55,25 @@ func (l *lane) pass(p []byte) {
 	if closes {
 		l.ended = time.Now() // before anybody can answer it
 	}
-	if !l.mute {
-		if l.first.IsZero() {
-			l.first = time.Now()
-		}
-		l.bytes += int64(len(p))
-		if err := l.to(p); err != nil {
-			l.mute = true
-			close(l.failed)
-		}
+	if l.gate != nil {
+		p = l.gate.release(p, &l.frames)
+	}
+	if !l.mute && len(p) > 0 {
+		l.send(p)
 	}
 	if closes {
 		close(l.closed)
+	}
+}
+
+func (l *lane) send(p []byte) {
+	if l.first.IsZero() {
+		l.first = time.Now()
+	}
+	l.bytes += int64(len(p))
+	if err := l.to(p); err != nil {
+		l.mute = true
+		close(l.failed)
 	}
 }
 
@@ -80,7 +88,8 @@ func (l *lane) put(frame []byte) {
 		}
 	}
 	defer l.mu.Unlock()
-	if !l.mute && l.frames.Between() && l.frames.Closed() == 0 {
+	between := l.gate != nil || l.frames.Between() // what a gate lets through is whole
+	if !l.mute && between && l.frames.Closed() == 0 {
 		_ = l.to(frame)
 	}
 	l.mute = true
