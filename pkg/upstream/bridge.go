@@ -151,8 +151,8 @@ func (b *bridge) serve(head []byte) proxy.Verdict {
 	if b.toCaller(head) == nil {
 		for _, l := range [2]*lane{b.up, b.down} {
 			lanes.Go(func() {
-				buf := b.answer.client.buffers.Get().(*[]byte)
-				defer b.answer.client.buffers.Put(buf)
+				buf := b.answer.client.small.Get().(*[]byte)
+				defer b.answer.client.small.Put(buf)
 				l.run(*buf)
 			})
 		}
