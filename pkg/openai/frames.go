@@ -219,6 +219,9 @@ func (f *Frames) ended() {
 		if f.message == opText && f.See != nil {
 			f.See(f.begin, f.end)
 			f.begin, f.end = f.begin[:0], f.end[:0]
+			if cap(f.begin) > 2*textKept {
+				f.begin = nil // a session is long, and few of its messages are
+			}
 		}
 		if f.message == opText && f.Text != nil {
 			f.Text(nil, true)

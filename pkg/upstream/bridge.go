@@ -62,7 +62,8 @@ func (a *Answer) bridge(w http.ResponseWriter, how Forwarding) Delivered {
 	b.down.frames.See = b.see(how.Charge)
 	b.down.frames.Text = b.watch(how.Watch)
 	if how.Gate != nil {
-		b.up.guard(how.Gate, b.end)
+		b.up.guard(how.Gate, b.end, &a.client.held)
+		defer b.up.gate.drop() // both lanes have ended
 	}
 	defer context.AfterFunc(a.resp.Request.Context(), func() { b.end(context.Cause(a.resp.Request.Context())) })()
 	d.Verdict = b.serve(switching(w.Header()))

@@ -2,17 +2,23 @@ package upstream
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"openai-api-proxy/pkg/openai"
 )
 
-// mostHeld bounds a message that is held until it was looked at.
-const mostHeld = 16 << 20
+const (
+	// mostHeld bounds a message that is held until it was looked at.
+	mostHeld = 16 << 20
+	// heldByAll bounds what all sessions hold together.
+	heldByAll = 128 << 20
+)
 
 // Why a message is refused besides what the gate says of it: the code of the close, and its reason.
 var (
 	errNoText  = refusal{1003, errors.New("only text messages are taken here")}
 	errTooLong = refusal{1009, errors.New("the message is too long to be looked at")}
+	errNoRoom  = refusal{1013, errors.New("too many long messages at once; try again")}
 )
 
 // refusal ends a session for what the caller said.
@@ -29,12 +35,13 @@ type gate struct {
 	look func(text []byte) error
 	stop func(why error) // the session
 	held []byte
-	why  error // nil: nothing was refused
+	room *atomic.Int64 // what all sessions hold
+	why  error         // nil: nothing was refused
 }
 
 // guard puts a gate before the lane.
-func (l *lane) guard(look func([]byte) error, stop func(error)) {
-	g := &gate{look: look, stop: stop}
+func (l *lane) guard(look func([]byte) error, stop func(error), room *atomic.Int64) {
+	g := &gate{look: look, stop: stop, room: room}
 	l.gate, l.frames.Most, l.frames.See = g, mostHeld, g.see
 }
 
@@ -60,18 +67,31 @@ func (g *gate) release(p []byte, frames *openai.Frames) []byte {
 	case len(g.held)+len(p) > mostHeld+copyBuffer:
 		g.why = errTooLong
 	}
+	if g.why == nil && !frames.Whole() {
+		g.hold(p)
+		p = nil
+	}
 	if g.why != nil {
-		g.held = nil
+		g.drop()
 		g.stop(g.why)
 		return nil
 	}
-	if !frames.Whole() {
-		g.held = append(g.held, p...)
-		return nil
-	}
-	if len(g.held) > 0 {
+	if p != nil && len(g.held) > 0 {
 		p = append(g.held, p...)
-		g.held = nil
+		g.drop()
 	}
 	return p
+}
+
+func (g *gate) hold(p []byte) {
+	g.held = append(g.held, p...)
+	if g.room.Add(int64(len(p))) > heldByAll {
+		g.why = errNoRoom
+	}
+}
+
+// drop gives back the room of what was held; what was handed on stays as it is.
+func (g *gate) drop() {
+	g.room.Add(-int64(len(g.held)))
+	g.held = nil
 }

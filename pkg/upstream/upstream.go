@@ -36,9 +36,10 @@ type Options struct {
 type Client struct {
 	opts      Options
 	transport *http.Transport
-	buffers   sync.Pool // of *[]byte, for documents
-	small     sync.Pool // the same, for streams
-	taps      sync.Pool // of *openai.Tap
+	buffers   sync.Pool    // of *[]byte, for documents
+	small     sync.Pool    // the same, for streams
+	taps      sync.Pool    // of *openai.Tap
+	held      atomic.Int64 // bytes of messages that sessions hold until they were looked at
 }
 
 const (
