@@ -7,7 +7,6 @@ import (
 
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
-	"openai-api-proxy/pkg/upstream"
 )
 
 // gate looks at what the caller says in a session, each message before the upstream has it: it may point at the client's own
@@ -15,7 +14,7 @@ import (
 // look for, and messages pass as they come.
 func (r *Relay) gate(ctx context.Context, c claim, call *proxy.Call, t *try) func(text []byte) error {
 	models := call.Client.Models
-	if !call.Op.Socket || c.owner == "" && len(models) == 0 {
+	if c.owner == "" && len(models) == 0 {
 		return nil
 	}
 	return func(text []byte) error {
@@ -61,9 +60,4 @@ func (r *Relay) pointsWell(ctx context.Context, call *proxy.Call, h openai.Head,
 	default:
 		return nil
 	}
-}
-
-// forwarding says how the answer of t goes to the caller.
-func (r *Relay) forwarding(ctx context.Context, c claim, call *proxy.Call, t *try, s *session) upstream.Forwarding {
-	return upstream.Forwarding{Watch: r.watch(ctx, c, call, t), Gate: r.gate(ctx, c, call, t), Charge: s.charge}
 }

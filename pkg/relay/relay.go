@@ -109,9 +109,9 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	}
 	owed.Rejected = best.verdict().Outcome == proxy.CallerFault
 	r.drop(ctx, claim, call, best.verdict())
-	session := &session{relay: r, call: call, permit: permit}
-	how := r.forwarding(ctx, claim, call, best, session)
-	how.HideUsage, how.Head = hide && best.answer.Verdict.Outcome == proxy.Served, rec.Method == http.MethodHead
+	how := upstream.Forwarding{HideUsage: hide && best.answer.Verdict.Outcome == proxy.Served,
+		Head: rec.Method == http.MethodHead, Watch: r.watch(ctx, claim, call, best)}
+	session := r.session(ctx, claim, call, best, permit, &how)
 	run.markSpent(w.Header(), best)
 	delivered := best.answer.Forward(w, how)
 	settle(best, delivered, call, rec)

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"context"
+
 	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
@@ -17,6 +19,16 @@ type session struct {
 	cost     int64
 	told     bool
 	unpriced bool // a part of it
+}
+
+// session prepares the forwarding of a call that may become a session; nil: it cannot.
+func (r *Relay) session(ctx context.Context, c claim, call *proxy.Call, t *try, permit *admission.Permit, how *upstream.Forwarding) *session {
+	if !call.Op.Socket {
+		return nil
+	}
+	s := &session{relay: r, call: call, permit: permit}
+	how.Gate, how.Charge = r.gate(ctx, c, call, t), s.charge
+	return s
 }
 
 // charge charges one usage. The model is the one that the upstream names, for want of one that the caller has named.
