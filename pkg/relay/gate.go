@@ -48,7 +48,7 @@ func (r *Relay) pointsWell(ctx context.Context, call *proxy.Call, h openai.Head,
 			return ref.Family == openai.Items || ref.Family == openai.Conversations
 		})
 	}
-	c, err := r.claim(ctx, &said)
+	c, err := r.claim(ctx, &said, new(proxy.Record))
 	var f *proxy.Fault
 	switch {
 	case errors.As(err, &f):
