@@ -14,6 +14,7 @@ import (
 
 	"github.com/ulule/limiter/v3"
 
+	"openai-api-proxy/pkg/alert"
 	"openai-api-proxy/pkg/auth"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/catalog"
@@ -23,6 +24,7 @@ import (
 	"openai-api-proxy/pkg/relay"
 	"openai-api-proxy/pkg/state"
 	"openai-api-proxy/pkg/state/redisstate"
+	"openai-api-proxy/pkg/usage"
 )
 
 const (
@@ -64,9 +66,11 @@ type App struct {
 	follower  *catalog.Follower
 	reloads   reloads
 	live      live
+	meter     *usage.Meter
 	keys      *balancer.Balancer
 	operators *auth.Tokens
 	madeToken proxy.Secret // the admin token that was made here
+	alerts    *alert.Watch
 	edge      *edge.Edge
 	public    *listener
 	private   *listener // nil: operators come through the public port
@@ -83,10 +87,10 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 		}
 	}()
 	metrics := newRegistry()
-	if err = a.openState(); err != nil {
+	if err = a.openState(metrics); err != nil {
 		return nil, err
 	}
-	meter, owners := a.meter(metrics), a.owners(metrics)
+	owners := a.owners(metrics)
 	up := a.upstream()
 	a.keys = a.balancer(up, metrics)
 	// Registered before the listeners, so that the fleet is heard until the last request is served.
@@ -99,12 +103,13 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	}
 	permits := a.admission(metrics)
 	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Owners: owners, Log: log, Metrics: metrics})
-	a.edge = a.callers(meter, metrics)
+	a.edge = a.callers(metrics)
 	a.live.parts(a, gate, spine)
 	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err
 	}
-	if err = a.listen(a.console(meter, permits, owners, failures, metrics)); err != nil {
+	a.alerts = a.newWatch(permits, metrics)
+	if err = a.listen(a.console(permits, owners, failures, metrics)); err != nil {
 		return nil, err
 	}
 	if err = a.join(ctx, metrics); err != nil {
@@ -200,7 +205,16 @@ func (a *App) serve(l *listener, h http.Handler) {
 		ended <- err
 	}()
 	a.onStop(l.name, func() error {
-		err := drain(s, a.cfg.DrainTimeout, func() { cut(edge.ErrDraining) })
+		stop := func(ctx context.Context) error {
+			if err := s.Shutdown(ctx); err != nil || l != a.public {
+				return err
+			}
+			return a.edge.WaitForSockets(ctx) // which are no connections of the server any more
+		}
+		err := drain(stop, a.cfg.DrainTimeout, func() { cut(edge.ErrDraining) })
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = s.Close()
+		}
 		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
 			err = errors.Join(err, served)
 		}
@@ -211,20 +225,17 @@ func (a *App) serve(l *listener, h http.Handler) {
 // settleTime is how long requests that were cut may take to report and settle.
 const settleTime = 2 * time.Second
 
-// drain waits for the running requests and cuts those that take longer than the timeout.
-func drain(s *http.Server, timeout time.Duration, cut func()) error {
+// drain stops within the timeout, or cuts what takes longer. Its error is a deadline exceeded when even that was not enough.
+func drain(stop func(context.Context) error, timeout time.Duration, cut func()) error {
 	defer cut()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	err := s.Shutdown(ctx)
+	err := stop(ctx)
 	if err == nil || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	cut()
 	ctx, cancel = context.WithTimeout(context.Background(), settleTime)
 	defer cancel()
-	if err := s.Shutdown(ctx); err != nil {
-		return s.Close()
-	}
-	return nil
+	return stop(ctx)
 }
