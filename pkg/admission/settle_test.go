@@ -234,6 +234,8 @@ func TestStrictRefuses(t *testing.T) {
 		"a broken body":         {chat(`{"max_tokens":5,`), "", false},
 		"an unknown length":     {Ask{Op: chat(`{}`).Op, Head: chat(`{"max_tokens":5}`).Head, Length: -1}, "", false},
 		"images":                {at("POST", "/v1/images/generations", `{"prompt":"a"}`), "", false},
+		"a model that searches": {chat(`{"model":"gpt-4o-search-preview","messages":[],"max_tokens":5}`), "model", false},
+		"a dear tier of tokens": {chat(`{"service_tier":"priority","max_tokens":5}`), "", true},
 		"something new":         {at("POST", "/v1/decisions", `{"max_tokens":5}`), "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -250,6 +252,28 @@ func TestStrictRefuses(t *testing.T) {
 				t.Errorf("%v with param %q, want %q", err, f.Param, c.param)
 			}
 		})
+	}
+}
+
+// Strict money has no bound where the upstream charges more than the prices that are known.
+func TestStrictMoneyRefusesTiers(t *testing.T) {
+	a, _ := open(t, inMemory(), nil)
+	money := []proxy.Budget{budget(proxy.Dollars, 1_000_000, proxy.Month)}
+	soft, strict := &proxy.Client{ID: "soft", Quota: money}, &proxy.Client{ID: "strict", Strict: true, Quota: money}
+	for tier, ok := range map[string]bool{`null`: true, `"auto"`: true, `"default"`: true, `"flex"`: true,
+		`"priority"`: false, `"scale"`: false, `"pri\u006frity"`: false, `"Flex"`: false, `"fast"`: false, `["flex"]`: false, `0`: false} {
+		ask := sized(200, `,"max_tokens":5,"service_tier":`+tier)
+		admitted(t, a, soft, ask).Settle(t.Context(), Spent{Unexecuted: true})
+		p, err := a.Admit(t.Context(), strict, ask)
+		p.Settle(t.Context(), Spent{Unexecuted: true})
+		var f *proxy.Fault
+		if refused := errors.As(err, &f) && f.Kind == proxy.InvalidRequest && f.Param == "service_tier"; refused == ok || (err == nil) != ok {
+			t.Errorf("%s: %v", tier, err)
+		}
+	}
+	twice := sized(200, `,"max_tokens":5,"service_tier":"priority","service_tier":"flex"`)
+	if _, err := a.Admit(t.Context(), strict, twice); kindOf(err) != proxy.InvalidRequest {
+		t.Errorf("of two tiers one is dear: %v", err)
 	}
 }
 
