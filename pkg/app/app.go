@@ -43,6 +43,8 @@ type Options struct {
 	// Load reads the configuration anew; nil: it stays as it is.
 	Load func() (*config.Config, error)
 	Log  *slog.Logger
+	// Redis is what the shared state is to know beside what the configuration says.
+	Redis []redisstate.Option
 }
 
 // App is a running proxy.

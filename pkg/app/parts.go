@@ -25,7 +25,7 @@ func newRegistry() *prometheus.Registry {
 }
 
 func (a *App) openState() (err error) {
-	if a.store, a.fleet, err = openStore(a.cfg, a.log); err != nil {
+	if a.store, a.fleet, err = openStore(a.cfg, a.log, a.Redis); err != nil {
 		return err
 	}
 	a.onStop("state", a.store.Close)
