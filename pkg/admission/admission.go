@@ -108,9 +108,6 @@ func (a *Admission) Admit(ctx context.Context, client *proxy.Client, ask Ask) (*
 		return p, err
 	}
 	p.subject, p.charges = "c:"+client.ID, chargesOf(client, p.expected)
-	if p.needsSettling() {
-		p.reservation = a.newReservation()
-	}
 	limit, err := a.take(ctx, p)
 	if err != nil {
 		if limit != "" {
@@ -138,6 +135,9 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 	}
 	if a.leased(ctx, p) {
 		return "", nil
+	}
+	if p.needsSettling() {
+		p.reservation = a.newReservation()
 	}
 	v, err := a.store.Spend(ctx, p.subject, p.reservation, p.charges)
 	if err == nil && v.Refused == slots && a.teller.handover(ctx, p.subject) {

@@ -137,17 +137,34 @@ func (p *Permit) Header(h http.Header) {
 	for i, b := range p.balances {
 		switch p.charges[i].Limit {
 		case requests:
-			rateHeader(h, "Requests", p.client.RPM, b)
+			rateHeader(h, &ofRequests, p.client.RPM, b)
 		case tokens:
-			rateHeader(h, "Tokens", p.client.TPM, b)
+			rateHeader(h, &ofTokens, p.client.TPM, b)
 		}
 	}
 }
 
-func rateHeader(h http.Header, what string, limit int64, b state.Balance) {
-	h.Set("X-Ratelimit-Limit-"+what, strconv.FormatInt(limit, 10))
-	h.Set("X-Ratelimit-Remaining-"+what, strconv.FormatInt(max(b.Left, 0), 10))
-	h.Set("X-Ratelimit-Reset-"+what, milliseconds(b.Reset).String())
+// rateNames are the headers of one rate: its limit, what remains, when it is whole again.
+type rateNames [3]string
+
+var (
+	ofRequests = rateNames{"X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests"}
+	ofTokens   = rateNames{"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens"}
+)
+
+// rateHeader sets the three headers from one piece of text: this is done for every request.
+func rateHeader(h http.Header, names *rateNames, limit int64, b state.Balance) {
+	var room [64]byte
+	text := strconv.AppendInt(room[:0], limit, 10)
+	first := len(text)
+	text = strconv.AppendInt(text, max(b.Left, 0), 10)
+	second := len(text)
+	text = append(text, milliseconds(b.Reset).String()...)
+	all := string(text)
+	values := []string{all[:first], all[first:second], all[second:]}
+	for i, name := range names {
+		h[name] = values[i : i+1 : i+1]
+	}
 }
 
 // milliseconds rounds up, so that who waits for as long as it says never comes too early.

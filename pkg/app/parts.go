@@ -85,7 +85,7 @@ func (a *App) admission(metrics *prometheus.Registry) *admission.Admission {
 func (a *App) callers(meter *usage.Meter, metrics *prometheus.Registry) *edge.Edge {
 	return edge.New(edge.Options{Usage: meter, Health: a.health, TrustedProxies: a.cfg.TrustedProxies,
 		CORSOrigins: a.cfg.CORSOrigins, MaxBody: a.cfg.MaxBodyBytes, KeepBodies: a.cfg.RequestLogBodies, Mask: a.live.maskSecrets,
-		Operator: a.operators.Admin, Log: a.log, Metrics: metrics})
+		Operator: a.operators.Admin, Log: a.log, AccessLog: a.AccessLog, Metrics: metrics})
 }
 
 // listen serves callers and operators. Both addresses are taken before anything is served: a replica tells operators where

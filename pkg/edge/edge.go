@@ -5,9 +5,11 @@ package edge
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -46,7 +48,9 @@ type Options struct {
 	// Operator lets those in who may ask why a request went as it did; nil: nobody may.
 	Operator func(ctx context.Context, credential http.Header, addr netip.Addr) error
 	Log      *slog.Logger
-	Metrics  prometheus.Registerer
+	// AccessLog takes a line of JSON for each request, of the level that Log has; nil: they go through Log.
+	AccessLog io.Writer
+	Metrics   prometheus.Registerer
 }
 
 // View is how one configuration wants callers to be served. A request ends with the view it began with.
@@ -68,12 +72,14 @@ type Edge struct {
 	ready   atomic.Bool
 	leaving atomic.Bool
 	serving atomic.Int64
+	lines   sync.Pool // of *[]byte, for the access log
 }
 
 // New makes an Edge that is not ready yet and serves no call; see Ready and Use.
 func New(o Options) *Edge {
 	gin.SetMode(gin.ReleaseMode)
 	e := &Edge{Options: o, bodies: newBodies(o.MaxBody)}
+	e.lines.New = func() any { return new([]byte) }
 	e.metrics = newMetrics(o.Metrics, e.Serving)
 	e.engine = e.NewEngine(e.cors)
 	r := e.engine

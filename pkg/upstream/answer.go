@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,11 @@ type Answer struct {
 	resp   *http.Response // nil: there was no answer
 	held   []byte         // the body of a failure
 	cancel context.CancelCauseFunc
+
+	body      source
+	quiet     quiet
+	trace     httptrace.ClientTrace
+	connected bool
 }
 
 // Answered reports whether there is an answer that could be passed on.
@@ -52,6 +58,7 @@ func (a *Answer) RequestID() string {
 
 // Close ends the attempt; an answer that is still running is cancelled at the upstream.
 func (a *Answer) Close() {
+	a.quiet.end()
 	a.cancel(errClosed)
 	if a.resp != nil {
 		a.resp.Body.Close()
@@ -176,7 +183,9 @@ func (a *Answer) writeHeld(w http.ResponseWriter, how Forwarding, d *Delivered) 
 // stream copies the body: whatever one read returned goes out in one write, and in one flush where the caller waits for
 // events. The tap reads beside the bytes, so that an event which we cannot read costs us its usage and the caller nothing.
 func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
-	tap := openai.NewTap(a.contentType())
+	tap := a.client.taps.Get().(*openai.Tap)
+	defer a.client.taps.Put(tap)
+	tap.Reset(a.contentType())
 	out := newOutlet(w, a.client.opts.WriteTimeout, a.resp.ContentLength < 0 || a.isStream())
 	defer out.done()
 	if how.HideUsage {
@@ -200,13 +209,17 @@ func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
 
 // pump moves bytes until one side ends. io.EOF from the upstream is a nil readErr.
 func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer, d *Delivered) (readErr, writeErr error) {
-	buf := a.client.buffers.Get().(*[]byte)
-	defer a.client.buffers.Put(buf)
-	idle := time.AfterFunc(a.client.opts.IdleTimeout, func() { a.cancel(errIdle) })
-	defer idle.Stop()
+	buffers := &a.client.buffers
+	if a.isStream() {
+		buffers = &a.client.small
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	a.quiet.within(a.client.opts.IdleTimeout)
 	for {
+		a.quiet.wait()
 		n, err := a.resp.Body.Read(*buf)
-		idle.Stop() // while the caller takes its time, the upstream is not silent
+		a.quiet.heard() // while the caller takes its time, the upstream is not silent
 		if n > 0 {
 			tap.Write((*buf)[:n])
 			if watch != nil {
@@ -222,7 +235,6 @@ func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer, d *Delivere
 		case err != nil:
 			return err, nil
 		}
-		idle.Reset(a.client.opts.IdleTimeout)
 	}
 }
 
