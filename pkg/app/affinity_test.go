@@ -173,7 +173,8 @@ func TestAccountsOfObjects(t *testing.T) {
 func TestObjectsWhileRedisIsAway(t *testing.T) {
 	_, url := upstream(t)
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	replicas := fleet(t, server, 2, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "CLIENT_TOKENS": owning})
+	replicas := fleet(t, server, 2, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "CLIENT_TOKENS": owning,
+		"hasty": "yes"})
 	made := families()
 	before := replicas[0].makeOne(t, made["file"], tokenOfA)
 	server.Freeze()
