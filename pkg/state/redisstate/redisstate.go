@@ -69,6 +69,7 @@ type Store struct {
 
 	catalog catalog
 	objects objectScripts
+	alerts  alertScripts
 	fleet   *redis.Script
 	self    self
 
@@ -106,7 +107,7 @@ func Open(rawURL, prefix, version string, log *slog.Logger, opts ...Option) (*St
 		rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
 		release: redis.NewScript(releaseSource),
-		epoch:   rand.Text(), catalog: newCatalog(), objects: newObjectScripts(), fleet: redis.NewScript(fleetSource),
+		epoch:   rand.Text(), catalog: newCatalog(), objects: newObjectScripts(), alerts: newAlertScripts(), fleet: redis.NewScript(fleetSource),
 		mostSeries: state.MostSeries, mostScanned: state.MostScanned, mostRemembered: state.MostRequests,
 		counted: map[string]int64{}}
 	for _, opt := range opts {
