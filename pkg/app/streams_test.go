@@ -22,7 +22,9 @@ func TestThousandStreams(t *testing.T) {
 		var dropped atomic.Int64
 		crowd(1000, 1000, func(int) answer {
 			if a := r.chat(t, streamed); !a.whole() || strings.Count(a.body, " token") != 12 {
-				dropped.Add(1)
+				if dropped.Add(1) <= 3 {
+					t.Logf("%d %v, %d bytes: ...%q", a.status, a.err, len(a.body), a.body[max(0, len(a.body)-300):])
+				}
 			}
 			return answer{}
 		})
