@@ -48,6 +48,8 @@ type Options struct {
 	Log  *slog.Logger
 	// AccessLog takes the line of each request as JSON, which costs less than Log does; nil: they go through Log.
 	AccessLog io.Writer
+	// Redis is what the shared state is to know beside what the configuration says.
+	Redis []redisstate.Option
 }
 
 // App is a running proxy.

@@ -27,7 +27,7 @@ func newRegistry() *prometheus.Registry {
 // openState opens the state, and begins what counts into it, whose journal is given up last: only when the state was closed
 // has it for good what it was told.
 func (a *App) openState(metrics *prometheus.Registry) (err error) {
-	if a.store, a.fleet, err = openStore(a.cfg, a.log); err != nil {
+	if a.store, a.fleet, err = openStore(a.cfg, a.log, a.Redis); err != nil {
 		return err
 	}
 	a.meter = usage.New(a.store, usage.Options{Replica: a.replicaID(), Journal: a.journals(), Log: a.log, Metrics: metrics})
