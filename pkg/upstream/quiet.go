@@ -2,7 +2,7 @@ package upstream
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -10,57 +10,77 @@ import (
 // Its one timer is not moved with each read; when it goes off it looks how long the silence is, and waits for the rest.
 type quiet struct {
 	cancel context.CancelCauseFunc
-	start  time.Time
-	timer  *time.Timer
 
-	limit    atomic.Int64 // ns
-	since    atomic.Int64 // ns after start, when the present silence began; see the values below
-	answered atomic.Bool  // a body may still be written while it is answered
+	mu    sync.Mutex // guards the rest
+	timer *time.Timer
+	limit time.Duration
+	since time.Time // when the present silence began; zero: nobody waits for the upstream
+	err   error     // what a silence means
+	over  bool
 }
 
-const (
-	spoken = 0  // nobody waits for the upstream
-	over   = -1 // nobody will
-)
-
 func (q *quiet) begin(cancel context.CancelCauseFunc, patience time.Duration) {
-	q.cancel, q.start = cancel, time.Now()
-	q.limit.Store(int64(patience))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.cancel, q.limit, q.err = cancel, patience, errSilent
 	q.timer = time.AfterFunc(patience, q.look)
-	q.since.Store(spoken) // look reads the timer after this
 }
 
 // wait begins a silence.
-func (q *quiet) wait() { q.since.Store(int64(time.Since(q.start)) + 1) }
+func (q *quiet) wait() { q.set(time.Now()) }
 
 // heard ends it.
-func (q *quiet) heard() { q.since.Store(spoken) }
+func (q *quiet) heard() { q.set(time.Time{}) }
+
+func (q *quiet) set(since time.Time) {
+	q.mu.Lock()
+	q.since = since
+	q.mu.Unlock()
+}
+
+// sent is told when a body has gone upstream, which may be after the answer.
+func (q *quiet) sent() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err == errSilent {
+		q.since = time.Now()
+	}
+}
+
+// answered ends the wait for headers.
+func (q *quiet) answered() {
+	q.mu.Lock()
+	q.since, q.err = time.Time{}, errIdle
+	q.mu.Unlock()
+}
 
 // within is how long each silence may be from now on.
 func (q *quiet) within(limit time.Duration) {
-	q.limit.Store(int64(limit))
+	q.mu.Lock()
+	q.limit = limit
 	q.timer.Reset(limit)
+	q.mu.Unlock()
 }
 
 func (q *quiet) end() {
-	q.since.Store(over)
+	q.mu.Lock()
+	q.over = true
 	q.timer.Stop()
+	q.mu.Unlock()
 }
 
 func (q *quiet) look() {
-	since, left := q.since.Load(), q.limit.Load()
-	if since == over {
-		return
-	}
-	if since != spoken {
-		left -= int64(time.Since(q.start)) - since
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	left := q.limit
+	if !q.since.IsZero() {
+		left -= time.Since(q.since)
 	}
 	switch {
+	case q.over:
 	case left > 0:
-		q.timer.Reset(time.Duration(left))
-	case q.answered.Load():
-		q.cancel(errIdle)
+		q.timer.Reset(left)
 	default:
-		q.cancel(errSilent)
+		q.cancel(q.err)
 	}
 }

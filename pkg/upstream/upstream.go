@@ -98,11 +98,7 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patie
 	} else {
 		// A body that still comes from the caller may take as long as the caller does; the wait begins when it was sent. An
 		// upstream that never reads one that is held must not hold us.
-		a.trace.WroteRequest = func(httptrace.WroteRequestInfo) {
-			if !a.quiet.answered.Load() {
-				a.quiet.wait()
-			}
-		}
+		a.trace.WroteRequest = func(httptrace.WroteRequestInfo) { a.quiet.sent() }
 	}
 	ctx = httptrace.WithClientTrace(ctx, &a.trace)
 	req, err := outgoing(ctx, key, call, &a.body)
@@ -111,8 +107,7 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patie
 		return a
 	}
 	resp, err := c.transport.RoundTrip(req)
-	a.quiet.answered.Store(true)
-	a.quiet.heard()
+	a.quiet.answered()
 	if err != nil {
 		a.Verdict = failed(ctx, err, a.connected)
 		if lost := a.body.failure(); lost != nil {
