@@ -203,7 +203,16 @@ func (a *App) serve(l *listener, h http.Handler) {
 		ended <- err
 	}()
 	a.onStop(l.name, func() error {
-		err := drain(s, a.cfg.DrainTimeout, func() { cut(edge.ErrDraining) })
+		stop := func(ctx context.Context) error {
+			if err := s.Shutdown(ctx); err != nil || l != a.public {
+				return err
+			}
+			return a.edge.WaitForSockets(ctx) // which are no connections of the server any more
+		}
+		err := drain(stop, a.cfg.DrainTimeout, func() { cut(edge.ErrDraining) })
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = s.Close()
+		}
 		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
 			err = errors.Join(err, served)
 		}
@@ -214,20 +223,17 @@ func (a *App) serve(l *listener, h http.Handler) {
 // settleTime is how long requests that were cut may take to report and settle.
 const settleTime = 2 * time.Second
 
-// drain waits for the running requests and cuts those that take longer than the timeout.
-func drain(s *http.Server, timeout time.Duration, cut func()) error {
+// drain stops within the timeout, or cuts what takes longer. Its error is a deadline exceeded when even that was not enough.
+func drain(stop func(context.Context) error, timeout time.Duration, cut func()) error {
 	defer cut()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	err := s.Shutdown(ctx)
+	err := stop(ctx)
 	if err == nil || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	cut()
 	ctx, cancel = context.WithTimeout(context.Background(), settleTime)
 	defer cancel()
-	if err := s.Shutdown(ctx); err != nil {
-		return s.Close()
-	}
-	return nil
+	return stop(ctx)
 }

@@ -2,7 +2,7 @@
 //
 // Both are read whole before anything is judged, and every mistake is reported at once, with its place: an operator
 // mends a configuration in one go, not in as many as it has mistakes. What is not understood is a mistake, and so is
-// what is understood but not enforced yet (pending.go): a limit that is accepted is enforced.
+// what is understood but not enforced yet: a limit that is accepted is enforced.
 //
 // No mistake and no warning repeats a text that was set. A key pasted into the wrong field would otherwise end up in a
 // log.
@@ -39,6 +39,9 @@ type Config struct {
 	// Keys are the upstream keys of all sources, sorted by id, at least one. The same key once, the file's entry before
 	// that of OPENAI_API_KEYS before OPENAI_API_KEY; an id always names one key.
 	Keys []*proxy.Key
+
+	// Accounts are limits of what keys of one account use together, sorted by id. An account needs no entry: keys name it.
+	Accounts []proxy.Account
 
 	// Settings may be overridden while the proxy runs.
 	Settings
@@ -126,6 +129,7 @@ func Load(src Source) (*Config, error) {
 	root := l.file()
 	l.cfg.Settings.read(root)
 	l.keys(root)
+	l.accounts(root)
 	l.clients(root)
 	l.alerts(root)
 	l.prices(root)

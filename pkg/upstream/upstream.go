@@ -36,9 +36,10 @@ type Options struct {
 type Client struct {
 	opts      Options
 	transport *http.Transport
-	buffers   sync.Pool // of *[]byte, for documents
-	small     sync.Pool // the same, for streams
-	taps      sync.Pool // of *openai.Tap
+	buffers   sync.Pool    // of *[]byte, for documents
+	small     sync.Pool    // the same, for streams
+	taps      sync.Pool    // of *openai.Tap
+	held      atomic.Int64 // bytes of messages that sessions hold until they were looked at
 }
 
 const (
@@ -117,6 +118,10 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patie
 		return a
 	}
 	a.resp = resp
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		a.switched(call)
+		return a
+	}
 	if resp.StatusCode >= 400 {
 		a.hold()
 	}
@@ -166,6 +171,9 @@ func outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call, body *sourc
 		return nil, err
 	}
 	req.Header = forwardHeader(call.Header, key)
+	if call.Op.Socket {
+		askUpgrade(req.Header, call.Header)
+	}
 	req.Host = ""
 	if body.Length != 0 {
 		req.ContentLength = body.Length
