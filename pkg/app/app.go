@@ -24,6 +24,7 @@ import (
 	"openai-api-proxy/pkg/relay"
 	"openai-api-proxy/pkg/state"
 	"openai-api-proxy/pkg/state/redisstate"
+	"openai-api-proxy/pkg/usage"
 )
 
 const (
@@ -65,6 +66,7 @@ type App struct {
 	follower  *catalog.Follower
 	reloads   reloads
 	live      live
+	meter     *usage.Meter
 	keys      *balancer.Balancer
 	operators *auth.Tokens
 	madeToken proxy.Secret // the admin token that was made here
@@ -85,10 +87,10 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 		}
 	}()
 	metrics := newRegistry()
-	if err = a.openState(); err != nil {
+	if err = a.openState(metrics); err != nil {
 		return nil, err
 	}
-	meter, owners := a.meter(metrics), a.owners(metrics)
+	owners := a.owners(metrics)
 	up := a.upstream()
 	a.keys = a.balancer(up, metrics)
 	// Registered before the listeners, so that the fleet is heard until the last request is served.
@@ -101,13 +103,13 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	}
 	permits := a.admission(metrics)
 	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Owners: owners, Log: log, Metrics: metrics})
-	a.edge = a.callers(meter, metrics)
+	a.edge = a.callers(metrics)
 	a.live.parts(a, gate, spine)
 	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err
 	}
 	a.alerts = a.newWatch(permits, metrics)
-	if err = a.listen(a.console(meter, permits, owners, failures, metrics)); err != nil {
+	if err = a.listen(a.console(permits, owners, failures, metrics)); err != nil {
 		return nil, err
 	}
 	if err = a.join(ctx, metrics); err != nil {

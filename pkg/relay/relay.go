@@ -93,6 +93,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		return r.list(ctx, w, call, rec, claim.owner)
 	}
 	run := newRun(r, call, rec, claim.account)
+	run.need = r.need(permit, call)
 	run.why = whyOf(call, permit, nil)
 	defer run.close()
 	if err != nil {
@@ -120,6 +121,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	}
 	r.price(best, call, rec)
 	owed.Usage, owed.Cost, owed.Priced = rec.Usage, rec.Cost, rec.Priced
+	run.used(best)
 	return nil
 }
 

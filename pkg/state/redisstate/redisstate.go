@@ -89,8 +89,15 @@ type Store struct {
 
 var _ state.Store = (*Store)(nil)
 
+// Option changes how a Store works.
+type Option func(*Store)
+
+// WithRequests says about how many requests are remembered, in place of state.MostRequests. Of replicas that do not agree the
+// one with the smallest number decides.
+func WithRequests(n int64) Option { return func(s *Store) { s.mostRemembered = n } }
+
 // Open prepares the clients of a replica that runs the version of a configuration. It does not wait for Redis: see Ping.
-func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
+func Open(rawURL, prefix, version string, log *slog.Logger, opts ...Option) (*Store, error) {
 	hot, slow, err := connect(rawURL)
 	if err != nil {
 		return nil, err
@@ -103,6 +110,9 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 		epoch:   rand.Text(), catalog: newCatalog(), objects: newObjectScripts(), alerts: newAlertScripts(), fleet: redis.NewScript(fleetSource),
 		mostSeries: state.MostSeries, mostScanned: state.MostScanned, mostRemembered: state.MostRequests,
 		counted: map[string]int64{}}
+	for _, o := range opts {
+		o(s)
+	}
 	s.self.fingerprint = version
 	s.replicas.Store(1)
 	s.configs.Store(1)
