@@ -19,6 +19,7 @@ const module = "openai-api-proxy/pkg/"
 var may = map[string]string{
 	"openai":           "",
 	"proxy":            "openai",
+	"price":            "",
 	"state":            "",
 	"state/memstate":   "state",
 	"state/statetest":  "state",
@@ -30,10 +31,10 @@ var may = map[string]string{
 	"balancer":         "state",
 	"usage":            "state",
 	"upstream":         "",
-	"relay":            "admission balancer upstream usage",
+	"relay":            "admission balancer price upstream usage",
 	"edge":             "auth relay",
 	"admin":            "auth admission balancer catalog usage state",
-	"config":           "",
+	"config":           "price",
 	"redistest":        "-",
 	"chaos":            "-",
 	"rollout":          "-", // tests of the real binary

@@ -69,6 +69,8 @@ type Options struct {
 	Catalog *catalog.Catalog
 	Keys    pool
 	Usage   meter
+	Owners  owners
+	Quotas  quotas
 
 	// Limiter counts the requests of an address that holds a valid token. One that fails lets them pass.
 	Limiter limiter.Store
@@ -161,6 +163,10 @@ func (a *API) routes() []route {
 		{"PATCH", "/clients/:id", a.patchClient},
 		{"DELETE", "/clients/:id", a.deleteClient},
 		{"POST", "/clients/:id/rotate", a.rotateClient},
+
+		{"GET", "/objects", a.listObjects},
+		{"POST", "/objects", a.adoptObjects},
+		{"POST", "/objects/disown", a.disownObjects},
 
 		{"GET", "/stats", a.getStats},
 		{"GET", "/usage", a.usage},

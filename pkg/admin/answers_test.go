@@ -125,7 +125,7 @@ func scenes() []scene {
 		return func(string) asked { return asked{headers: names} }
 	}
 	used := func(o string) asked {
-		return asked{body: map[string]string{"POST /keys/delete": `{"ids":["spare"]}`}[o]}
+		return asked{body: map[string]string{"POST /keys/delete": `{"ids":["spare"]}`}[o], query: map[string]string{"GET /objects": "?client=mine&family=file"}[o]}
 	}
 	return []scene{
 		{status: 200, of: used},
@@ -138,6 +138,10 @@ func scenes() []scene {
 			ask := asked{id: "no-such"}
 			if strings.HasPrefix(o, "POST /keys/") {
 				ask.body = `{"ids":["no-such"]}`
+			}
+			ask.query = map[string]string{"GET /objects": "?client=no-such&family=file"}[o]
+			if strings.HasPrefix(o, "POST /objects") {
+				ask.body = strings.Replace(bodies[o], `"client":"mine"`, `"client":"no-such"`, 1)
 			}
 			if strings.Contains(o, "{id}") {
 				ask.body = map[string]string{"PATCH /keys/{id}": "{}", "PATCH /clients/{id}": "{}"}[o]

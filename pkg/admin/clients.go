@@ -42,6 +42,8 @@ type clientAnswer struct {
 	Updated    *time.Time    `json:"updated"`
 	Usage      *usageSummary `json:"usage"`
 
+	Balances []balanceAnswer `json:"balances"` // of the quotas, in their order; null: not known
+
 	Token string `json:"token,omitempty"` // only in the answer of the request that made it
 }
 
@@ -61,7 +63,7 @@ func budgetOf(b proxy.Budget) budgetAnswer {
 	case proxy.Tokens:
 		a.Tokens = b.Limit
 	case proxy.Dollars:
-		a.USD = json.Number(strings.TrimSuffix(b.Amount(), " dollars"))
+		a.USD = dollars(b.Limit)
 	}
 	return a
 }
@@ -147,8 +149,9 @@ func (a *API) listClients(c *gin.Context) error {
 	used := a.used.get(c.Request.Context())
 	page, next := cut(rows, p, clientPlace(p.sort, used))
 	body := list[clientAnswer]{Data: make([]clientAnswer, 0, len(page)), Total: len(rows), Next: next}
-	for _, client := range page {
-		body.Data = append(body.Data, clientOf(client, used))
+	balances := a.balances(c.Request.Context(), page)
+	for i, client := range page {
+		body.Data = append(body.Data, clientOf(client, used, balances[i]))
 	}
 	return answer(c, http.StatusOK, body)
 }
@@ -167,17 +170,18 @@ func (a *API) oneClient(c *gin.Context, status int, id, token string) error {
 		return noSuch("client")
 	}
 	tag(c, client.Revision)
-	body := clientOf(&client, a.used.get(c.Request.Context()))
+	ctx := c.Request.Context()
+	body := clientOf(&client, a.used.get(ctx), a.balances(ctx, []*catalog.Client{&client})[0])
 	body.Token = token
 	return answer(c, status, body)
 }
 
 // clientOf shows a client.
-func clientOf(c *catalog.Client, u used) clientAnswer {
+func clientOf(c *catalog.Client, u used, balances []balanceAnswer) clientAnswer {
 	a := clientAnswer{ID: c.ID, RPM: c.RPM, Burst: c.Burst, Models: texts(c.Models), IPs: c.IPs, Pool: c.Pool, Group: c.Group, Enabled: c.Enabled,
 		Expires: instant(c.Expires), Tokens: make([]tokenAnswer, 0, len(c.Tokens)),
 		Source: c.Source, Revision: c.Revision, Overridden: c.Overridden, Created: instant(c.Created), Updated: instant(c.Updated),
-		Usage: u.of(u.clients, c.ID)}
+		Usage: u.of(u.clients, c.ID), Balances: balances}
 	a.limits(c.Client)
 	if a.IPs == nil {
 		a.IPs = []netip.Prefix{}

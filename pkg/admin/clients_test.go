@@ -1,10 +1,14 @@
 package admin
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"openai-api-proxy/pkg/admission"
+	"openai-api-proxy/pkg/openai"
 )
 
 func TestClientFromItsMakingToItsEnd(t *testing.T) {
@@ -93,4 +97,43 @@ func TestListingClients(t *testing.T) {
 	}
 	r.do("DELETE", "/api/clients/env-client", "").want(t, 409, "conflict")
 	r.do("POST", "/api/clients/env-client/rotate", "").want(t, 409, "conflict")
+}
+
+// How the quotas stand is told in dollars, exactly, also of many clients; while the state is away it is not known, and the
+// clients are listed all the same.
+func TestBalancesOfClients(t *testing.T) {
+	r := newRig(t)
+	const quota = `"quota":[{"usd":0.5,"period":"month"},{"tokens":1000,"period":"total"}]`
+	for i := range 40 {
+		r.do("POST", "/api/clients", fmt.Sprintf(`{"id":"c%02d",%s}`, i, quota)).want(t, 201)
+	}
+	r.do("POST", "/api/clients", `{"id":"free"}`).want(t, 201)
+	spend := admission.Ask{Op: openai.Operation{Method: "POST", Path: "/v1/chat/completions", Model: openai.ModelInJSON},
+		Head: openai.Head{Model: "m", Readable: true}, Length: 30, Price: func(string, openai.Usage) (int64, bool) { return 7, true }}
+	c, _ := r.Catalog.Current().Client("c07")
+	p, err := r.permits.Admit(t.Context(), c.Client, spend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Settle(t.Context(), admission.Spent{Usage: openai.Usage{Input: 900, Output: 300, Basis: openai.Exact}, Cost: 123_456_789, Priced: true})
+	const money, tokens = `{"measure":"usd","period":"month","limit":0.5,"used":0.123456789,"left":0.376543211,"resetsAt":"`,
+		`{"measure":"tokens","period":"total","limit":1000,"used":1200,"left":0,"resetsAt":null}]`
+	var one reply
+	for range 200 { // it is settled in the background
+		if one = r.do("GET", "/api/clients/c07", "").want(t, 200); strings.Contains(one.body, money) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if !strings.Contains(one.body, money) || !strings.Contains(one.body, tokens) {
+		t.Errorf("one of them: %s", one.body)
+	}
+	all := r.do("GET", "/api/clients?limit=100", "").want(t, 200)
+	if strings.Count(all.body, `"used":0,"left":0.5,`) != 39 || strings.Count(all.body, money) != 1 || !strings.Contains(all.body, `"balances":[]`) {
+		t.Errorf("all of them: %s", all.body)
+	}
+	r.store.Off(true)
+	if away := r.do("GET", "/api/clients?limit=100", "").want(t, 200); len(away.data()) != 41 || strings.Contains(away.body, `"measure"`) {
+		t.Errorf("while the state is away: %s", away.body)
+	}
 }

@@ -12,6 +12,7 @@ var bodies = map[string]string{
 	"POST /keys": `{"key":"%s"}`, "PATCH /keys/{id}": `{"weight":2}`, "POST /keys/import": `["%s"]`, "POST /keys/delete": `{"ids":["no-such"]}`,
 	"POST /keys/test": `{"ids":["of-env"]}`, "POST /keys/reset": `{"ids":["of-env"]}`, "POST /clients": `{"token":"%s-client"}`,
 	"PATCH /clients/{id}": `{"rpm":7}`, "POST /clients/{id}/rotate": `{"keepOldFor":"1h"}`, "PATCH /settings": `{"strategy":"random"}`,
+	"POST /objects": `{"client":"mine","account":"mine","ids":["file-1"]}`, "POST /objects/disown": `{"client":"mine","ids":["file-1"]}`,
 }
 
 // Nothing of the management API is open, and nothing takes what is not in the document.

@@ -102,6 +102,7 @@ type usageSummary struct {
 	Requests    int64   `json:"requests"`
 	Failures    int64   `json:"failures"`
 	SuccessRate float64 `json:"successRate"`
+	spending
 }
 
 // of is the summary of an id; nil when nothing is known of any. index is one of the maps.
@@ -109,10 +110,11 @@ func (u used) of(index map[string]int, id string) *usageSummary {
 	if index == nil {
 		return nil
 	}
-	s := &usageSummary{SuccessRate: 1}
+	s := &usageSummary{SuccessRate: 1, spending: spending{CostUSD: dollars(0)}}
 	if i, found := index[id]; found {
 		n := &u.all[i].Counts
 		s.Requests, s.Failures, s.SuccessRate = n.Requests, n.Failures, rate(n)
+		s.spending = spendingOf(n)
 	}
 	return s
 }

@@ -30,6 +30,7 @@ type requestAnswer struct {
 	Attempts    []attemptAnswer `json:"attempts"`
 	Tokens      tokens          `json:"tokens"`
 	TokensBasis openai.Basis    `json:"tokensBasis,omitempty"`
+	CostUSD     *json.Number    `json:"costUsd"` // null: not known, or nothing was used
 	FirstByteMs float64         `json:"firstByteMs"`
 	TotalMs     float64         `json:"totalMs"`
 	BytesIn     int64           `json:"bytesIn"`
@@ -54,6 +55,10 @@ func requestOf(r *state.Request) requestAnswer {
 		Attempts: make([]attemptAnswer, 0, len(r.Attempts)), Tokens: tokens{r.Usage.Input, r.Usage.Cached, r.Usage.Output, r.Usage.Reasoning},
 		TokensBasis: r.Usage.Basis, FirstByteMs: ms(r.FirstByte), TotalMs: ms(r.Total), BytesIn: r.BytesIn, BytesOut: r.BytesOut,
 		Upstream: r.Upstream, Replica: r.Replica, Bodies: r.Bodies}
+	if r.Priced {
+		cost := dollars(r.Cost)
+		a.CostUSD = &cost
+	}
 	if json.Valid(r.Why) {
 		a.Why = r.Why
 	}

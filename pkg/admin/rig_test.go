@@ -18,6 +18,7 @@ import (
 	"github.com/ulule/limiter/v3"
 	"go.uber.org/goleak"
 
+	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/auth"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/catalog"
@@ -57,6 +58,8 @@ type rig struct {
 	engine   *gin.Engine
 	store    *statetest.Switchable
 	meter    *usage.Meter
+	owners   *auth.Owners
+	permits  *admission.Admission
 	keys     *balancer.Balancer
 	mock     *mockopenai.Server
 	contract *contract
@@ -91,6 +94,11 @@ func newRig(t testing.TB, with ...settings) *rig {
 	t.Cleanup(r.keys.Close)
 	r.meter = usage.New(r.store, usage.Options{Replica: "r1", Log: log, Metrics: reg})
 	t.Cleanup(func() { _ = r.meter.Close() })
+	r.permits = admission.New(r.store, admission.Options{Log: log, Metrics: reg})
+	t.Cleanup(func() { _ = r.permits.Close() })
+
+	r.owners = auth.NewOwners(auth.OwnersOptions{Store: r.store, Log: log, Metrics: reg})
+	t.Cleanup(func() { _ = r.owners.Close() })
 
 	var box *seal.Box
 	if !set.noBox {
@@ -102,7 +110,7 @@ func newRig(t testing.TB, with ...settings) *rig {
 		t.Fatal(err)
 	}
 
-	gate := auth.New(auth.Options{Failures: auth.NewFailureStore(), Log: log, Metrics: reg})
+	gate := auth.New(auth.Options{Failures: auth.NewFailureStore(), Rate: limiter.Rate{Period: time.Minute, Limit: 60}, Log: log, Metrics: reg})
 	e := edge.New(edge.Options{Usage: r.meter, Log: log, Metrics: reg})
 	if set.limiter == nil {
 		set.limiter, set.rate = auth.NewFailureStore(), limiter.Rate{Period: time.Minute, Limit: 1 << 30}
@@ -112,7 +120,7 @@ func newRig(t testing.TB, with ...settings) *rig {
 	r.members = []state.Replica{r.self}
 	r.refresh = func() (int64, []state.Replica, error) { return 0, r.members, nil }
 	r.API = New(Options{Gate: auth.NewAdmin(auth.AdminOptions{Token: proxy.NewSecret(adminToken), Gate: gate}), Catalog: cat, Keys: r.keys,
-		Usage: r.meter, Limiter: set.limiter, Rate: set.rate, Replica: func() state.Replica { return r.self },
+		Usage: r.meter, Quotas: r.permits, Owners: r.owners, Limiter: set.limiter, Rate: set.rate, Replica: func() state.Replica { return r.self },
 		Fleet:    func(context.Context) ([]state.Replica, error) { return r.members, nil },
 		Refresh:  func(context.Context) (int64, []state.Replica, error) { return r.refresh() },
 		Degraded: func() time.Time { return r.away },

@@ -2,12 +2,14 @@ package admin
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"openai-api-proxy/pkg/balancer"
+	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 )
 
@@ -25,7 +27,8 @@ type summary struct {
 	SuccessRate float64 `json:"successRate"` // of those that succeeded or failed; 1 when there were none
 	LatencyMs   latency `json:"latencyMs"`
 	Tokens      tokens  `json:"tokens"`
-	Quota       *quota  `json:"quota,omitempty"`
+	spending
+	Quota *quota `json:"quota,omitempty"`
 }
 
 // latency has percentiles that are at most 25 % too high; see state.LatencyBound.
@@ -41,6 +44,16 @@ type tokens struct {
 	Output    int64 `json:"output"`
 	Reasoning int64 `json:"reasoning"`
 }
+
+// spending is what was paid, as far as prices are known.
+type spending struct {
+	CostUSD  json.Number `json:"costUsd"`  // exact; see proxy.DollarText
+	Unpriced int64       `json:"unpriced"` // requests whose cost is not known, and so not in CostUSD
+}
+
+func spendingOf(n *state.Counts) spending { return spending{dollars(n.Cost), n.Unpriced} }
+
+func dollars(nanoUSD int64) json.Number { return json.Number(proxy.DollarText(nanoUSD)) }
 
 type quota struct {
 	Limit    int64      `json:"limit"`
@@ -163,7 +176,7 @@ func instant(t time.Time) *time.Time {
 func summarize(n *state.Counts) summary {
 	return summary{Requests: n.Requests, Successes: n.Successes, Failures: n.Failures, SuccessRate: rate(n),
 		LatencyMs: latency{P50: ms(n.Percentile(.5)), P95: ms(n.Percentile(.95)), P99: ms(n.Percentile(.99))},
-		Tokens:    tokens{n.Input, n.Cached, n.Output, n.Reasoning}}
+		Tokens:    tokens{n.Input, n.Cached, n.Output, n.Reasoning}, spending: spendingOf(n)}
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -46,6 +46,7 @@ type amounts struct {
 	SuccessRate float64 `json:"successRate"`
 	LatencyMs   float64 `json:"latencyMs"`
 	Tokens      tokens  `json:"tokens"`
+	spending
 }
 
 type pointAnswer struct {
@@ -55,7 +56,7 @@ type pointAnswer struct {
 
 func amountsOf(n *state.Counts) amounts {
 	a := amounts{Requests: n.Requests, Successes: n.Successes, Failures: n.Failures, SuccessRate: rate(n),
-		Tokens: tokens{n.Input, n.Cached, n.Output, n.Reasoning}}
+		Tokens: tokens{n.Input, n.Cached, n.Output, n.Reasoning}, spending: spendingOf(n)}
 	if n.Requests > 0 {
 		a.LatencyMs = float64(n.Time) / float64(n.Requests)
 	}

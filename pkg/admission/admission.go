@@ -28,7 +28,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 )
@@ -45,9 +44,6 @@ type Options struct {
 	// Replicas is how many replicas were last seen, this one included; nil or less than 1: one. It is asked during
 	// outages of the shared state only, by many goroutines at once.
 	Replicas func() int
-	// Price is what so much of a model costs, at the dearest rate it may be billed at, in nano-dollars, and whether that is
-	// known. Without it no client may have a money limit: all its requests are refused.
-	Price func(model string, u openai.Usage) (nanoUSD int64, known bool)
 	// Lease serves hot clients from blocks of about a second of traffic, which saves trips to a shared state that is not in
 	// this process.
 	Lease   bool
@@ -59,7 +55,6 @@ type Options struct {
 type Admission struct {
 	store    buckets
 	replicas func() int
-	price    func(model string, u openai.Usage) (int64, bool)
 	log      *slog.Logger
 	local    *local
 	outage   *outage
@@ -78,10 +73,7 @@ func New(store buckets, o Options) *Admission {
 	if o.Replicas == nil {
 		o.Replicas = func() int { return 1 }
 	}
-	if o.Price == nil {
-		o.Price = func(string, openai.Usage) (int64, bool) { return 0, false }
-	}
-	a := &Admission{store: store, replicas: o.Replicas, price: o.Price, log: o.Log, local: newLocal(), outage: &outage{log: o.Log},
+	a := &Admission{store: store, replicas: o.Replicas, log: o.Log, local: newLocal(), outage: &outage{log: o.Log},
 		refusals: newRefusals(), outputs: newOutputs(), epoch: rand.Text()[:12]}
 	a.teller = newTeller(store, o.Log, a.refusals.forget)
 	a.metrics = newMetrics(o.Metrics, a.teller)
@@ -112,7 +104,7 @@ func (a *Admission) Admit(ctx context.Context, client *proxy.Client, ask Ask) (*
 		return p, nil
 	}
 	if err := a.estimate(p, ask); err != nil {
-		a.metrics.refuse("unbounded")
+		a.metrics.refuse(unestimated(err))
 		return p, err
 	}
 	p.subject, p.charges = "c:"+client.ID, chargesOf(client, p.expected)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 )
@@ -45,8 +44,7 @@ func away() error { return fmt.Errorf("dial: %w", state.ErrUnavailable) }
 // open makes an Admission that logs to the returned buffer.
 func open(t *testing.T, s buckets, replicas func() int) (*Admission, *bytes.Buffer) {
 	var log bytes.Buffer
-	a := New(s, Options{Replicas: replicas, Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: prometheus.NewRegistry(),
-		Price: func(model string, u openai.Usage) (int64, bool) { return 2*u.Input + 8*u.Output, model == "priced" }})
+	a := New(s, Options{Replicas: replicas, Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: prometheus.NewRegistry()})
 	t.Cleanup(func() { a.Close() })
 	return a, &log
 }

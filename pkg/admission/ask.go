@@ -1,7 +1,8 @@
 package admission
 
 import (
-	"net/http"
+	"errors"
+	"fmt"
 
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
@@ -12,6 +13,10 @@ type Ask struct {
 	Op     openai.Operation
 	Head   openai.Head
 	Length int64 // of the body in bytes; negative: unknown
+	// Price is what so many tokens of a model cost at the dearest rate they may be charged by, in nano-dollars, and whether
+	// that is known; nil: of no model. It is the request's own, so that a request which is admitted by one price is not
+	// settled by another.
+	Price func(model string, u openai.Usage) (nanoUSD int64, known bool)
 }
 
 const (
@@ -38,17 +43,15 @@ const (
 
 // shapes are those of the operations that can be bounded.
 var shapes = map[string]shape{
-	"/v1/chat/completions":       answers,
-	"/v1/completions":            answers,
-	"/v1/responses":              answers,
-	"/v1/embeddings":             reads,
-	"/v1/moderations":            reads,
-	"/v1/responses/input_tokens": free, // it counts, and nobody pays for that
+	"/v1/chat/completions": answers,
+	"/v1/completions":      answers,
+	"/v1/responses":        answers,
+	"/v1/embeddings":       reads,
+	"/v1/moderations":      reads,
 }
 
 func (a Ask) shape() shape {
-	if a.Op.Method == http.MethodGet || a.Op.Method == http.MethodHead || a.Op.Method == http.MethodDelete ||
-		a.Op.Tokens == openai.TokensNone {
+	if a.Op.Free() {
 		return free
 	}
 	return shapes[a.Op.Path]
@@ -75,13 +78,27 @@ func (a *Admission) estimate(p *Permit, ask Ask) error {
 	if !priced(p.client) || p.shape == free {
 		return nil
 	}
-	money, known := a.price(ask.Head.Model, u)
-	if !known {
-		return &proxy.Fault{Kind: proxy.InvalidRequest, Param: "model",
-			Public: "this model has no price here, so a client with a money limit may not use it"}
+	p.expected.nanoUSD, err = ask.price(u)
+	return err
+}
+
+// errUnpriced marks the refusals of what nobody here knows the price of.
+var errUnpriced = errors.New("not priced")
+
+// price is what so much costs at most. A client whose money is limited may not spend an unknown amount of it.
+func (a Ask) price(u openai.Usage) (nanoUSD int64, err error) {
+	if a.Head.Model == "" {
+		return 0, &proxy.Fault{Kind: proxy.InvalidRequest, Param: "model", Err: errUnpriced,
+			Public: "this client has a money limit, and nobody knows what a request costs that names no model"}
 	}
-	p.expected.nanoUSD = min(max(money, 0), most)
-	return nil
+	if a.Price != nil {
+		if money, known := a.Price(a.Head.Model, u); known {
+			return min(max(money, 0), most), nil
+		}
+	}
+	return 0, &proxy.Fault{Kind: proxy.ModelNotAllowed, Param: "model", Err: errUnpriced,
+		Public: fmt.Sprintf("this client has a money limit, and the model %.100q has no known price; "+
+			"it can be given one under prices in the configuration of the proxy", a.Head.Model)}
 }
 
 func priced(c *proxy.Client) bool {

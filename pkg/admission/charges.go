@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -33,17 +34,22 @@ func chargesOf(c *proxy.Client, expected amounts) []state.Charge {
 		all = append(all, state.Charge{Limit: slots, Cost: 1, Slots: c.Concurrency})
 	}
 	for _, b := range c.Quota {
-		cost := int64(1)
-		switch b.Measure {
-		case proxy.Tokens:
-			cost = atMost(c, expected.tokens, b.Limit)
-		case proxy.Dollars:
-			cost = atMost(c, expected.nanoUSD, b.Limit)
-		}
-		all = append(all, state.Charge{Limit: string(b.Measure) + "/" + string(b.Period), Cost: cost,
-			Quota: state.Quota{Limit: b.Limit, Period: b.Period, Zone: c.Zone}})
+		all = append(all, chargeOf(c, b, expected))
 	}
 	return all
+}
+
+// chargeOf is what a quota is charged.
+func chargeOf(c *proxy.Client, b proxy.Budget, expected amounts) state.Charge {
+	cost := int64(1)
+	switch b.Measure {
+	case proxy.Tokens:
+		cost = atMost(c, expected.tokens, b.Limit)
+	case proxy.Dollars:
+		cost = atMost(c, expected.nanoUSD, b.Limit)
+	}
+	return state.Charge{Limit: string(b.Measure) + "/" + string(b.Period), Cost: cost,
+		Quota: state.Quota{Limit: b.Limit, Period: b.Period, Zone: c.Zone}}
 }
 
 func atMost(c *proxy.Client, expected, limit int64) int64 {
@@ -69,4 +75,12 @@ func measureOf(c state.Charge) proxy.Measure {
 func kindName(limit string) string {
 	kind, _, _ := strings.Cut(limit, "/")
 	return kind
+}
+
+// unestimated is what refused a request of which nobody can say what it uses.
+func unestimated(err error) string {
+	if errors.Is(err, errUnpriced) {
+		return "unpriced"
+	}
+	return "unbounded"
 }

@@ -36,8 +36,12 @@ func inMemory() *shared { return &shared{Switchable: statetest.Switch(memstate.N
 // chat asks for a completion.
 func chat(body string) Ask {
 	return Ask{Op: openai.Operation{Method: http.MethodPost, Path: "/v1/chat/completions", Model: openai.ModelInJSON},
-		Head: openai.ReadHead([]byte(body)), Length: int64(len(body))}
+		Head: openai.ReadHead([]byte(body)), Length: int64(len(body)),
+		Price: func(model string, u openai.Usage) (int64, bool) { return cost(u), model == "priced" }}
 }
+
+// cost is what the model "priced" costs.
+func cost(u openai.Usage) int64 { return 2*u.Input + 8*u.Output }
 
 // sized is a chat of so many bytes.
 func sized(n int, rest string) Ask {
@@ -46,7 +50,8 @@ func sized(n int, rest string) Ask {
 }
 
 func exact(input, output int64) Spent {
-	return Spent{Usage: openai.Usage{Input: input, Output: output, Basis: openai.Exact}}
+	u := openai.Usage{Input: input, Output: output, Basis: openai.Exact}
+	return Spent{Usage: u, Cost: cost(u), Priced: true}
 }
 
 func budget(m proxy.Measure, limit int64, p proxy.Period) proxy.Budget {
@@ -69,6 +74,12 @@ func left(t *testing.T, s buckets, c *proxy.Client) map[string]int64 {
 		all[b.Limit] = b.Left
 	}
 	return all
+}
+
+func admit(t *testing.T, a *Admission, c *proxy.Client, ask Ask) error {
+	t.Helper()
+	_, err := a.Admit(t.Context(), c, ask)
+	return err
 }
 
 func admitted(t *testing.T, a *Admission, c *proxy.Client, ask Ask) *Permit {
@@ -165,8 +176,24 @@ func TestMoney(t *testing.T) {
 	}
 	_, err := a.Admit(t.Context(), soft, chat(`{"model":"unpriced","messages":[]}`))
 	var f *proxy.Fault
-	if !errors.As(err, &f) || f.Kind != proxy.InvalidRequest || f.Param != "model" {
+	if !errors.As(err, &f) || f.Kind != proxy.ModelNotAllowed || f.Param != "model" || !strings.Contains(f.Public, `"unpriced"`) || !strings.Contains(f.Public, "prices") {
 		t.Errorf("without a price: %v", err)
+	}
+	unknown := chat(`{"model":"priced","messages":[]}`)
+	if unknown.Price = nil; kindOf(admit(t, a, soft, unknown)) != proxy.ModelNotAllowed {
+		t.Error("without any prices")
+	}
+	if err := admit(t, a, soft, chat(`{"messages":[]}`)); kindOf(err) != proxy.InvalidRequest || !strings.Contains(err.Error(), "names no model") {
+		t.Errorf("without a model: %v", err)
+	}
+	if n := value(t, a.metrics.limits.WithLabelValues("unpriced")); n != 3 {
+		t.Errorf("%d refused for want of a price", n)
+	}
+	kept := admitted(t, a, &proxy.Client{ID: "kept", Quota: soft.Quota}, sized(300, `,"max_tokens":10`))
+	kept.Settle(t.Context(), Spent{Usage: openai.Usage{Input: 1, Output: 1, Basis: openai.Exact}})
+	told(t, a)
+	if got := 1_000_000 - left(t, s, kept.client)["usd/month"]; got != 100*2+10*8 {
+		t.Errorf("without a cost settled for %d", got)
 	}
 	if _, err := a.Admit(t.Context(), soft, Ask{Op: openai.Operation{Method: http.MethodGet, Path: "/v1/models"}}); err != nil {
 		t.Errorf("what costs nothing: %v", err)

@@ -83,7 +83,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	if err = a.openState(); err != nil {
 		return nil, err
 	}
-	meter := a.meter(metrics)
+	meter, owners := a.meter(metrics), a.owners(metrics)
 	up := a.upstream()
 	a.keys = a.balancer(up, metrics)
 	// Registered before the listeners, so that the fleet is heard until the last request is served.
@@ -94,13 +94,14 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	if a.operators, err = a.tokens(gate); err != nil {
 		return nil, err
 	}
-	spine := relay.New(relay.Options{Admission: a.admission(metrics), Upstream: up, Log: log, Metrics: metrics})
+	permits := a.admission(metrics)
+	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Owners: owners, Log: log, Metrics: metrics})
 	a.edge = a.callers(meter, metrics)
 	a.live.parts(a, gate, spine)
 	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err
 	}
-	if err = a.listen(a.console(meter, failures, metrics)); err != nil {
+	if err = a.listen(a.console(meter, permits, owners, failures, metrics)); err != nil {
 		return nil, err
 	}
 	if err = a.join(ctx, metrics); err != nil {

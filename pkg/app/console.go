@@ -7,6 +7,8 @@ import (
 	"github.com/ulule/limiter/v3"
 
 	"openai-api-proxy/pkg/admin"
+	"openai-api-proxy/pkg/admission"
+	"openai-api-proxy/pkg/auth"
 	"openai-api-proxy/pkg/edge"
 	"openai-api-proxy/pkg/usage"
 )
@@ -15,8 +17,9 @@ import (
 const consoleRate = 600
 
 // console makes the operators' surface. counted is the store of failed authentications, which keeps these windows apart.
-func (a *App) console(meter *usage.Meter, counted limiter.Store, metrics *prometheus.Registry) *admin.API {
-	return admin.New(admin.Options{Gate: a.operators, Catalog: a.catalog, Keys: a.keys, Usage: meter, Limiter: counted,
+func (a *App) console(meter *usage.Meter, permits *admission.Admission, owners *auth.Owners, counted limiter.Store,
+	metrics *prometheus.Registry) *admin.API {
+	return admin.New(admin.Options{Gate: a.operators, Catalog: a.catalog, Keys: a.keys, Usage: meter, Quotas: permits, Owners: owners, Limiter: counted,
 		Rate:    limiter.Rate{Period: time.Minute, Limit: consoleRate},
 		Replica: a.describe, Fleet: a.Replicas, Refresh: a.Refresh, Degraded: a.degradedSince, Fixed: a.fixed, Metrics: metrics,
 		OpenMetrics: a.cfg.AdminAddr != "" && a.cfg.MetricsToken.IsZero(), ClientAddr: a.edge.ClientAddr, Fail: edge.Fail, Log: a.log})

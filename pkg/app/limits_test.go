@@ -38,7 +38,7 @@ func (r *rig) leave(t *testing.T, token string, lines int) answer {
 	defer resp.Body.Close()
 	for s := bufio.NewScanner(resp.Body); lines > 0 && s.Scan(); lines-- {
 	}
-	return answer{status: resp.StatusCode}
+	return answer{status: resp.StatusCode, header: resp.Header}
 }
 
 // settled waits until no request of a limited client runs and all is told.

@@ -13,6 +13,7 @@ import (
 	"openai-api-proxy/pkg/config"
 	"openai-api-proxy/pkg/edge"
 	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/price"
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/relay"
 	"openai-api-proxy/pkg/upstream"
@@ -50,7 +51,7 @@ func (l *live) use(s *catalog.Snapshot) {
 			MaxRest: set.Failover.MaxRest}})
 	plan := relay.Plan{Keys: keys, HeaderTimeout: set.Failover.HeaderTimeout, InjectUsage: set.StreamUsage == config.InjectUsage,
 		Shared: sharing(s), Policy: relay.Policy{MaxRetries: set.Failover.MaxRetries, RetryDelay: set.Failover.RetryDelay,
-			Deadline: set.Failover.Deadline}}
+			Deadline: set.Failover.Deadline}, Prices: price.NewTable(s.Base.Prices)}
 	view := edge.View{Auth: l.gate.With(credentials(s)), Relay: l.spine.Under(plan), Operations: operations,
 		Replay: set.Limits.ReplayBytes, HasKeys: len(s.Keys) > 0}
 	if s.ByKeys && !l.met.Load() {

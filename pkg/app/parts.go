@@ -38,6 +38,12 @@ func (a *App) meter(metrics *prometheus.Registry) *usage.Meter {
 	return meter
 }
 
+func (a *App) owners(metrics *prometheus.Registry) *auth.Owners {
+	owners := auth.NewOwners(auth.OwnersOptions{Store: a.store, Log: a.log, Metrics: metrics})
+	a.onStop("owners of objects", owners.Close)
+	return owners
+}
+
 func (a *App) upstream() *upstream.Client {
 	up := upstream.New(upstream.Options{IdleTimeout: a.cfg.StreamIdleTimeout, WriteTimeout: writeTimeout,
 		Mask: a.live.maskSecrets, Proxy: http.ProxyFromEnvironment})

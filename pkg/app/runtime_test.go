@@ -304,7 +304,7 @@ func TestPoolBesideTakesNothing(t *testing.T) {
 	refused := func(token string) bool {
 		t.Helper()
 		a := r.post(t, "/v1/responses", token, `{"model":"gpt-4o-mini","input":"x","previous_response_id":"resp_1"}`)
-		return a.code() == "not_supported_yet"
+		return a.code() == "not_found"
 	}
 	if refused(clientToken) {
 		t.Fatal("one account and one client")

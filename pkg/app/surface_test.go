@@ -84,7 +84,7 @@ clients:
 		{name: "what uses tokens unseen", path: "/v1/batches", token: clientToken, body: `{"input_file_id":"file-1"}`, status: 403, code: "endpoint_not_allowed"},
 		{name: "administration", method: "GET", path: "/v1/organization/costs", token: clientToken, status: 403, code: "endpoint_not_allowed"},
 		{name: "minting", path: "/v1/realtime/client_secrets", token: clientToken, body: "{}", status: 403, code: "endpoint_not_allowed"},
-		{name: "stored object", path: "/v1/responses", token: clientToken, body: `{"model":"gpt-4o","input":"x","previous_response_id":"resp_1"}`, status: 400, code: "not_supported_yet"},
+		{name: "stored object", path: "/v1/responses", token: clientToken, body: `{"model":"gpt-4o","input":"x","previous_response_id":"resp_1"}`, status: 404, code: "not_found"},
 		{name: "dot segments", method: "GET", path: "/v1/models/../organization/users", token: clientToken, status: 400, code: "invalid_request"},
 		{name: "encoded dots", method: "GET", path: "/v1/models/%2e%2e/organization", token: clientToken, status: 400, code: "invalid_request"},
 		{name: "escape in a literal", path: "/v1/chat/%63ompletions", token: clientToken, body: plain, status: 400, code: "invalid_request"},

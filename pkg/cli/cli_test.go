@@ -54,7 +54,9 @@ func TestCommands(t *testing.T) {
 		t.Errorf("rotate printed %q and %q", r.out, r.err)
 	}
 	rotated := strings.TrimSpace(r.out)
-	s.ok(t, "", words("clients rm team"), "deleted team")
+	s.ok(t, "", append(words("clients add --id paying --set"), `quota=[{"usd":20.5,"period":"month"},{"requests":9,"period":"day"}]`), "added paying")
+	s.ok(t, "", words("clients list"), "\t0\t20.5/20.5 usd month,9/9 requests day\tapi")
+	s.ok(t, "", words("clients rm team paying"), "deleted team", "deleted paying")
 	s.fails(t, cli.Failed, words("clients rm mine"), "mine: ")
 
 	// what happened
@@ -62,8 +64,9 @@ func TestCommands(t *testing.T) {
 	eventually(t, "the request is counted", func() bool {
 		return strings.Contains(s.run(t, "", "usage", "--step", "minute", "--by", "client").out, "\tmine\t1\t")
 	})
-	s.ok(t, "", words("stats --top 5"), "client\tmine\t\t1\t0\t100.0%", "model\tgpt-4o-mini")
-	s.ok(t, "", words("requests --client mine --status 2xx --from 1h --limit 5"), id, "\t/v1/chat/completions\t")
+	s.ok(t, "", words("stats --top 5"), "client\tmine\t\t1\t0\t100.0%", "model\tgpt-4o-mini", "COST USD\tUNPRICED", "\t0.00006285\t0\t")
+	s.ok(t, "", words("requests --client mine --status 2xx --from 1h --limit 5"), id, "\t0.00006285\t", "\t/v1/chat/completions\t")
+	s.ok(t, "", words("usage --step minute --by client"), "\t0.00006285\t0\n")
 	s.ok(t, "", words("requests --status error"), "AT\tSTATUS")
 	s.ok(t, "", words("replicas"), "\ttest\t", "\tyes\t")
 	s.ok(t, "", words("refresh"), "\tyes\t")

@@ -19,11 +19,13 @@ func clientsList() *command {
 			paged.flags(f, "id, rpm, requests, failures or created")
 		},
 		run: func(ctx context.Context, s *session) error {
-			t := &table{head: []string{"ID", "ENABLED", "RPM", "BURST", "MODELS", "IPS", "POOL", "EXPIRES", "TOKENS", "REQUESTS", "FAILURES", "FROM"}}
+			t := &table{head: []string{"ID", "ENABLED", "RPM", "BURST", "MODELS", "IPS", "POOL", "EXPIRES", "TOKENS", "REQUESTS", "FAILURES",
+				"COST USD", "QUOTA LEFT", "FROM"}}
 			q := query("source", source, "enabled", enabled, "model", model, "pool", pool, "q", has)
 			return listed(ctx, s, "/api/clients", q, &paged, t, func(c client) {
 				n := used(c.Usage)
-				t.add(c.ID, c.Enabled, limit(c.RPM), limit(c.Burst), c.Models, c.IPs, c.Pool, c.Expires, masked(c.Tokens), n.Requests, n.Failures, c.Source)
+				t.add(c.ID, c.Enabled, limit(c.RPM), limit(c.Burst), c.Models, c.IPs, c.Pool, c.Expires, masked(c.Tokens), n.Requests,
+					n.Failures, n.CostUSD, quotasLeft(c.Balances), c.Source)
 			})
 		}}
 }
@@ -34,6 +36,14 @@ func limit(n int64) string {
 		return ""
 	}
 	return cell(n)
+}
+
+// quotasLeft is what is left of each quota, and of how much.
+func quotasLeft(balances []quotaBalance) (all []string) {
+	for _, b := range balances {
+		all = append(all, fmt.Sprintf("%s/%s %s %s", b.Left, b.Limit, b.Measure, b.Period))
+	}
+	return all
 }
 
 func masked(tokens []tokenShown) (all []string) {

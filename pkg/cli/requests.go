@@ -41,8 +41,8 @@ func requests() *command {
 			if most < 0 {
 				return misused("--limit must not be negative")
 			}
-			one := &follower{s: s, q: q, table: &table{head: []string{"AT", "STATUS", "CLIENT", "MODEL", "KEY", "TRIES", "INPUT", "OUTPUT", "MS",
-				"OPERATION", "WHY", "REPLICA", "ID"}}}
+			one := &follower{s: s, q: q, table: &table{head: []string{"AT", "STATUS", "CLIENT", "MODEL", "KEY", "TRIES", "INPUT", "OUTPUT", "COST USD",
+				"MS", "OPERATION", "WHY", "REPLICA", "ID"}}}
 			if err := one.latest(ctx, most); err != nil {
 				return err
 			}
@@ -145,7 +145,7 @@ func (f *follower) show(found []json.RawMessage) error {
 		}
 		err := read(raw, func(r request) {
 			f.table.add(r.At, int64(r.Status), r.Client, r.Model, r.Key, int64(len(r.Attempts)), r.Tokens.Input, r.Tokens.Output,
-				millis(r.TotalMs), r.Operation, r.Fault, r.Replica, r.ID)
+				r.CostUSD, millis(r.TotalMs), r.Operation, r.Fault, r.Replica, r.ID)
 		})
 		if err != nil {
 			return err

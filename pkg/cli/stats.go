@@ -21,7 +21,7 @@ func stats() *command {
 				return s.raw(text)
 			}
 			t := &table{head: []string{"KIND", "ID", "STATE", "REQUESTS", "FAILURES", "SUCCEEDED", "P50 MS", "P95 MS", "P99 MS",
-				"INPUT", "CACHED", "OUTPUT", "REASONING", "QUOTA LEFT"}}
+				"INPUT", "CACHED", "OUTPUT", "REASONING", "COST USD", "UNPRICED", "QUOTA LEFT"}}
 			t.stats("all", a.Totals)
 			t.stats("key", a.Keys...)
 			t.stats("client", a.Clients...)
@@ -39,7 +39,7 @@ func (t *table) stats(kind string, lines ...statsLine) {
 			left = cell(l.Quota.Left) + "/" + cell(l.Quota.Limit)
 		}
 		t.add(kind, l.ID, l.State, l.Requests, l.Failures, percent(l.SuccessRate), millis(l.LatencyMs.P50), millis(l.LatencyMs.P95),
-			millis(l.LatencyMs.P99), l.Tokens.Input, l.Tokens.Cached, l.Tokens.Output, l.Tokens.Reasoning, left)
+			millis(l.LatencyMs.P99), l.Tokens.Input, l.Tokens.Cached, l.Tokens.Output, l.Tokens.Reasoning, l.CostUSD, l.Unpriced, left)
 	}
 }
 
@@ -65,10 +65,12 @@ func usage() *command {
 			if s.json {
 				return s.raw(text)
 			}
-			t := &table{head: []string{"AT", "ID", "REQUESTS", "FAILURES", "MEAN MS", "INPUT", "CACHED", "OUTPUT", "REASONING"}}
+			t := &table{head: []string{"AT", "ID", "REQUESTS", "FAILURES", "MEAN MS", "INPUT", "CACHED", "OUTPUT", "REASONING",
+				"COST USD", "UNPRICED"}}
 			for _, one := range a.Series {
 				for _, p := range one.Points {
-					t.add(p.At, one.ID, p.Requests, p.Failures, millis(p.LatencyMs), p.Tokens.Input, p.Tokens.Cached, p.Tokens.Output, p.Tokens.Reasoning)
+					t.add(p.At, one.ID, p.Requests, p.Failures, millis(p.LatencyMs), p.Tokens.Input, p.Tokens.Cached, p.Tokens.Output,
+						p.Tokens.Reasoning, p.CostUSD, p.Unpriced)
 				}
 			}
 			s.print(t)

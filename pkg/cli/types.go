@@ -17,6 +17,12 @@ type usageSummary struct {
 	Requests    int64   `json:"requests"`
 	Failures    int64   `json:"failures"`
 	SuccessRate float64 `json:"successRate"`
+	spending
+}
+
+type spending struct {
+	CostUSD  json.Number `json:"costUsd"`
+	Unpriced int64       `json:"unpriced"`
 }
 
 type balance struct {
@@ -55,6 +61,16 @@ type client struct {
 	Tokens  []tokenShown  `json:"tokens"`
 	Usage   *usageSummary `json:"usage"`
 	Token   string        `json:"token"` // in the answer that made it only
+
+	Balances []quotaBalance `json:"balances"` // nil: not known
+}
+
+// quotaBalance is how a quota of a client stands.
+type quotaBalance struct {
+	Measure string      `json:"measure"`
+	Period  string      `json:"period"`
+	Limit   json.Number `json:"limit"`
+	Left    json.Number `json:"left"`
 }
 
 type tokenShown struct {
@@ -121,8 +137,9 @@ type statsLine struct {
 		P95 float64 `json:"p95"`
 		P99 float64 `json:"p99"`
 	} `json:"latencyMs"`
-	Tokens tokens   `json:"tokens"`
-	Quota  *balance `json:"quota"`
+	Tokens tokens `json:"tokens"`
+	spending
+	Quota *balance `json:"quota"`
 }
 
 type usageAnswer struct {
@@ -144,6 +161,7 @@ type usageAmounts struct {
 	Failures  int64   `json:"failures"`
 	LatencyMs float64 `json:"latencyMs"`
 	Tokens    tokens  `json:"tokens"`
+	spending
 }
 
 type request struct {
@@ -159,9 +177,10 @@ type request struct {
 		Key     string `json:"key"`
 		Outcome string `json:"outcome"`
 	} `json:"attempts"`
-	Tokens  tokens  `json:"tokens"`
-	TotalMs float64 `json:"totalMs"`
-	Replica string  `json:"replica"`
+	Tokens  tokens      `json:"tokens"`
+	CostUSD json.Number `json:"costUsd"` // empty: not known
+	TotalMs float64     `json:"totalMs"`
+	Replica string      `json:"replica"`
 }
 
 type settingsAnswer struct {

@@ -2,9 +2,6 @@ package config
 
 import (
 	"errors"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"openai-api-proxy/pkg/proxy"
@@ -44,7 +41,7 @@ func budgetList(items []spot) (all []proxy.Budget) {
 		}
 		name, _ := need(f, "period", period)
 		b, ok := budget(f)
-		f.end(pendingClientQuotaFields)
+		f.end(nil)
 		if !ok {
 			continue
 		}
@@ -63,12 +60,6 @@ func budgetList(items []spot) (all []proxy.Budget) {
 func budget(f *fields) (b proxy.Budget, ok bool) {
 	given := 0
 	for _, m := range measures {
-		if slices.Contains(pendingClientQuotaFields, string(m)) {
-			if f.has(string(m)) {
-				given++
-			}
-			continue
-		}
 		s, set := f.take(string(m))
 		if !set {
 			continue
@@ -105,17 +96,13 @@ func (s spot) dollars() (int64, bool) {
 
 // nanoDollars reads decimal dollars exactly: no binary fraction ever stands for money.
 func nanoDollars(text string) (int64, error) {
-	const places = 9
-	whole, part, _ := strings.Cut(text, ".")
-	part = strings.TrimRight(part, "0")
-	if strings.Trim(whole+part, "0123456789") != "" || whole == "" {
-		return 0, errors.New("must be written as plain decimal dollars, such as 20 or 0.5")
-	}
-	if len(part) > places {
+	n, err := proxy.NanoDollars(text)
+	switch {
+	case errors.Is(err, proxy.ErrTooFine):
 		return 0, errors.New("has more than 9 decimals; money is counted in billionths of a dollar")
-	}
-	n, err := strconv.ParseInt(whole+part+strings.Repeat("0", places-len(part)), 10, 64)
-	if err != nil || n < 1 || n > mostCount {
+	case err != nil:
+		return 0, errors.New("must be written as plain decimal dollars, such as 20 or 0.5")
+	case n < 1 || n > mostCount:
 		return 0, errors.New("must be between 0.000000001 and 9007199 dollars")
 	}
 	return n, nil

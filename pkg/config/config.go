@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"openai-api-proxy/pkg/price"
 	"openai-api-proxy/pkg/proxy"
 )
 
@@ -45,6 +46,9 @@ type Config struct {
 	// Clients are who may call, sorted by id. None: every enabled key is a caller's token too (the v1 way). The first
 	// client ends that, so configure all callers at once.
 	Clients []Client
+	// Prices are what models cost, from the file's prices: before those that are part of the program, in no order. A cost is
+	// what is said here, so a wrong one lets money limits be overrun, or refuses too early.
+	Prices []price.Model
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. Default none. A range that callers can send
 	// from lets them choose their address, and so pass the ips of a client.
 	TrustedProxies []netip.Prefix
@@ -120,6 +124,7 @@ func Load(src Source) (*Config, error) {
 	l.cfg.Settings.read(root)
 	l.keys(root)
 	l.clients(root)
+	l.prices(root)
 	root.end(nil)
 	l.agree()
 	if len(l.mistakes) > 0 {

@@ -5,8 +5,6 @@ package config
 var (
 	pendingKeyFields   = []string{"rpm", "tpm", "concurrency"}
 	pendingQuotaFields = []string{"tokens", "usd"}
-	// Money needs prices. Admission counts it already; see admission.Options.Price.
-	pendingClientQuotaFields = []string{"usd"}
 )
 
 const notEnforced = "is not enforced yet, so it is refused rather than ignored"

@@ -85,6 +85,7 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("operations", "")
 	p.line("  allow", c.Operations.Allow)
 	p.line("  deny", c.Operations.Deny)
+	c.printPrices(p)
 	p.line("logLevel", strings.ToLower(c.LogLevel.String()))
 	p.line("logFormat", cmp.Or(c.LogFormat, "text on a terminal, else json"))
 }

@@ -17,6 +17,8 @@ type metrics struct {
 	duration  *prometheus.HistogramVec
 	firstByte *prometheus.HistogramVec
 	tokens    *prometheus.CounterVec
+	cost      *prometheus.CounterVec
+	unpriced  *prometheus.CounterVec
 	retries   prometheus.Counter
 	cut       *prometheus.CounterVec
 	panics    prometheus.Counter
@@ -36,6 +38,10 @@ func newMetrics(reg prometheus.Registerer, serving func() int64) *metrics {
 			Help: "Time to the first body byte for the caller.", Buckets: spans}, []string{"operation"}),
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_tokens_total",
 			Help: "Tokens used, by kind (input, cached, output, reasoning) and model."}, []string{"kind", "model"}),
+		cost: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_cost_usd_total",
+			Help: "What the tokens cost in US dollars, by model, as far as prices are known."}, []string{"model"}),
+		unpriced: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_unpriced_requests_total",
+			Help: "Requests that used something whose price is not known, by model."}, []string{"model"}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: "oap_retries_total",
 			Help: "Attempts beyond the first of a request."}),
 		cut: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_answers_cut_total",
@@ -45,7 +51,7 @@ func newMetrics(reg prometheus.Registerer, serving func() int64) *metrics {
 	}
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "oap_requests_in_flight", Help: "Requests being served."},
 		func() float64 { return float64(serving()) }))
-	reg.MustRegister(m.requests, m.duration, m.firstByte, m.tokens, m.retries, m.cut, m.panics)
+	reg.MustRegister(m.requests, m.duration, m.firstByte, m.tokens, m.cost, m.unpriced, m.retries, m.cut, m.panics)
 	return m
 }
 
@@ -68,6 +74,17 @@ func (m *metrics) observe(rec *proxy.Record) {
 		m.tokens.WithLabelValues("cached", model).Add(float64(u.Cached))
 		m.tokens.WithLabelValues("output", model).Add(float64(u.Output))
 		m.tokens.WithLabelValues("reasoning", model).Add(float64(u.Reasoning))
+	}
+	m.pay(rec)
+}
+
+// pay counts what a request cost.
+func (m *metrics) pay(rec *proxy.Record) {
+	switch {
+	case rec.Priced:
+		m.cost.WithLabelValues(m.modelLabel(rec.Model)).Add(float64(rec.Cost) / 1e9)
+	case rec.Unpriced:
+		m.unpriced.WithLabelValues(m.modelLabel(rec.Model)).Inc()
 	}
 }
 

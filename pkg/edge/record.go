@@ -2,6 +2,7 @@ package edge
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -66,6 +67,9 @@ func attributes(rec *proxy.Record) []any {
 		slog.String("usage", string(rec.Usage.Basis)),
 		slog.Int64("bytes_in", rec.BytesIn), slog.Int64("bytes_out", rec.BytesOut),
 		slog.Float64("first_byte_ms", milliseconds(rec.FirstByte)), slog.Float64("total_ms", milliseconds(rec.Total)),
+	}
+	if rec.Priced {
+		attrs = append(attrs, slog.Any("cost_usd", json.Number(proxy.DollarText(rec.Cost))))
 	}
 	if rec.Upstream != "" {
 		attrs = append(attrs, slog.String("upstream_id", printable(rec.Upstream)))

@@ -44,6 +44,12 @@ func (x *exchange) chat() {
 	} else if content, ok := x.formatted(); ok {
 		rep = spell(content)
 	}
+	x.at = created
+	if x.ask.doc.Get("store").Bool() {
+		x.at = x.s.objects.next()
+		x.keep("/v1/chat/completions", `{"id":"chatcmpl-`+x.id+`","object":"chat.completion","created":`+x.at+`,"model":`+x.ask.quoted+
+			`,"choices":[{"index":0,"message":`+rep.message+`,"logprobs":null,"finish_reason":"`+rep.finish+`"}]}`)
+	}
 	if x.ask.stream {
 		x.streamChat(rep)
 		return
@@ -53,7 +59,7 @@ func (x *exchange) chat() {
 	defer x.s.buffers.Put(buf)
 	buf.WriteString(`{"id":"chatcmpl-`)
 	buf.WriteString(x.id)
-	buf.WriteString(`","object":"chat.completion","created":` + created + `,"model":`)
+	buf.WriteString(`","object":"chat.completion","created":` + x.at + `,"model":`)
 	buf.WriteString(x.ask.quoted)
 	buf.WriteString(`,"choices":[{"index":0,"message":`)
 	buf.WriteString(rep.message)
@@ -70,7 +76,7 @@ func (x *exchange) streamChat(rep reply) {
 	x.bill(promptTokens, 0)
 	buf := x.s.buffer()
 	defer x.s.buffers.Put(buf)
-	head := `data: {"id":"chatcmpl-` + x.id + `","object":"chat.completion.chunk","created":` + created + `,"model":` +
+	head := `data: {"id":"chatcmpl-` + x.id + `","object":"chat.completion.chunk","created":` + x.at + `,"model":` +
 		x.ask.quoted + `,"service_tier":"default","system_fingerprint":"fp_44709d6fcb","choices":[`
 	chunk := func(delta, finish string) []byte {
 		buf.Reset()

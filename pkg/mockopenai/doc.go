@@ -9,10 +9,13 @@
 //	GET  /_requests  the last requests received, oldest first: Request
 //	POST /_config    any of the fields of Settings; answers all of them
 //	POST /_fault     a Fault; kind "none" clears those of the key
-//	POST /_reset     forgets stats, faults, requests and what was taken of rate limits
+//	POST /_reset     forgets stats, faults, requests, stored objects and what was taken of rate limits
 //
 // Answers say nothing clever. Texts are fixed, the prompt of a chat is always 19 tokens, and each piece of a stream is
 // one, so that a test can tell what should have been counted.
+//
+// What is stored (files, batches, responses, vector stores and so on, see kinds) belongs to an account, which is the key unless
+// Settings.Accounts says otherwise: another one's keys are told 404, in path and body.
 //
 // With Settings.RPM or TPM every account has rate limits for each model, which say truly in x-ratelimit headers how they
 // stand and refuse with 429 what goes beyond them.

@@ -20,6 +20,7 @@ type exchange struct {
 	key     string
 	account *account // nil if the key is not valid
 	body    []byte
+	at      string // when what it stores was made, in seconds
 	ask     ask
 	fault   *Fault // strikes within the answer; nil: none does
 }
@@ -81,10 +82,12 @@ func (x *exchange) understand() (operation, *refusal) {
 	case ok:
 	case one && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead):
 		op, x.ask.model = operation{serve: (*exchange).model}, model
+	case isStored(x.r.URL.Path):
+		op = operation{serve: (*exchange).stored, bodiless: true}
 	default:
 		return op, unknownURL(x.r)
 	}
-	if x.r.Method == http.MethodPost {
+	if x.r.Method == http.MethodPost && (len(x.body) > 0 || !op.bodiless) {
 		var no *refusal
 		if x.ask, no = readAsk(x.r.Header.Get("Content-Type"), x.body, op.lean); no != nil {
 			return op, no

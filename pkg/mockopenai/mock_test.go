@@ -202,7 +202,7 @@ func TestRequestsThatMakeNoSense(t *testing.T) {
 		code               string
 	}{
 		{"POST", "/v1/nothing", "{}", 404, ""},
-		{"GET", chatPath, "", 404, ""},
+		{"GET", "/v1/embeddings", "", 404, ""},
 		{"DELETE", "/v1/models/gpt-4o", "", 404, ""},
 		{"POST", chatPath, `{"model":`, 400, ""},
 		{"POST", chatPath, `{"messages":[]}`, 400, ""},

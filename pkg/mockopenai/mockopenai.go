@@ -22,6 +22,7 @@ type Server struct {
 	faults    faultBook
 	accounts  sync.Map // key -> *account
 	rates     rates
+	objects   *objects
 	now       func() time.Time
 	billed    func(id string, input, output int64) // nil: nobody keeps a bill for each request
 	log       requestLog
@@ -67,6 +68,7 @@ func New(opts ...Option) *Server {
 		buffers:   sync.Pool{New: func() any { return new(bytes.Buffer) }},
 		done:      make(chan struct{}),
 	}
+	s.objects = newObjects(time.Now())
 	s.close = sync.OnceFunc(func() { close(s.done) })
 	s.plan.Store(newPlan(DefaultSettings()))
 	for _, o := range opts {
@@ -79,9 +81,10 @@ func New(opts ...Option) *Server {
 // closing the HTTP server, which waits for them. It may be called twice.
 func (s *Server) Close() { s.close() }
 
-// Reset forgets stats, faults, requests and what was taken of rate limits. The settings stay.
+// Reset forgets stats, faults, requests, stored objects and what was taken of rate limits. The settings stay.
 func (s *Server) Reset() {
 	s.rates.clear()
+	s.objects.clear()
 	s.accounts.Clear()
 	s.faults.clear()
 	s.log.clear()

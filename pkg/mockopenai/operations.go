@@ -8,6 +8,7 @@ type operation struct {
 	serve       func(*exchange)
 	lean        bool // large bodies are only peeked at
 	modelNeeded bool
+	bodiless    bool // the body may be empty
 }
 
 // operations are all but GET /v1/models/{model}, whose path varies. What a decision is nobody knows yet: it stands for

@@ -7,6 +7,14 @@ func (x *exchange) respond() {
 	if x.ask.quoted == "" { // a stored prompt may name the model
 		x.ask.quoted = `"gpt-4o-mini"`
 	}
+	if x.dangles() {
+		return
+	}
+	x.at = created
+	if x.ask.doc.Get("store").Raw != "false" {
+		x.at = x.s.objects.next()
+		x.keep("/v1/responses", x.response("completed", x.outputMessage("completed", outputText(x.plan.text)), responseUsage(x.plan.tokens)))
+	}
 	if x.ask.stream {
 		x.streamResponse()
 		return
@@ -18,7 +26,7 @@ func (x *exchange) respond() {
 
 // response is the response object; output is the JSON of its items.
 func (x *exchange) response(status, output, usage string) string {
-	return `{"id":"resp_` + x.id + `","object":"response","created_at":` + created + `,"status":"` + status +
+	return `{"id":"resp_` + x.id + `","object":"response","created_at":` + x.at + `,"status":"` + status +
 		`","background":false,"error":null,"incomplete_details":null,"instructions":null,"max_output_tokens":null,"model":` +
 		x.ask.quoted + `,"output":[` + output + `],"parallel_tool_calls":true,"previous_response_id":null,` +
 		`"reasoning":{"effort":null,"summary":null},"service_tier":"default","store":true,"temperature":1.0,` +

@@ -9,7 +9,7 @@ import (
 
 const (
 	// deepestWanted is how deep a path may go at which something is looked for.
-	deepestWanted = 8
+	deepestWanted = 10
 	// mostSighted bounds the objects that one answer may tell of.
 	mostSighted = 1000
 )

@@ -1,5 +1,7 @@
 package openai
 
+import "net/http"
+
 // Operation is one entry of the operation table.
 type Operation struct {
 	Method  string
@@ -10,6 +12,11 @@ type Operation struct {
 	Class   Class
 	Tokens  Tokens
 	Objects *Objects // what it does with objects stored upstream; nil: nothing
+}
+
+// Free reports whether nobody pays for the tokens of the operation: it uses none, or shows those of another.
+func (o Operation) Free() bool {
+	return o.Tokens == TokensNone || o.Method == http.MethodGet || o.Method == http.MethodHead || o.Method == http.MethodDelete
 }
 
 // ModelIn says where an operation names its model, and so what its body is.

@@ -79,10 +79,10 @@ func usageOf(u gjson.Result) (Usage, bool) {
 		return Usage{}, false
 	}
 	input, output := u.Get("input_tokens"), u.Get("output_tokens")
-	inputMore, outputMore := "input_tokens_details.cached_tokens", "output_tokens_details.reasoning_tokens"
+	in, out := details(u, "input"), details(u, "output")
 	if input.Type != gjson.Number && output.Type != gjson.Number {
 		input, output = u.Get("prompt_tokens"), u.Get("completion_tokens")
-		inputMore, outputMore = "prompt_tokens_details.cached_tokens", "completion_tokens_details.reasoning_tokens"
+		in, out = details(u, "prompt"), details(u, "completion")
 	}
 	if input.Type != gjson.Number && output.Type != gjson.Number {
 		return Usage{}, false
@@ -93,15 +93,36 @@ func usageOf(u gjson.Result) (Usage, bool) {
 		from gjson.Result
 	}{
 		{&usage.Input, input}, {&usage.Output, output},
-		{&usage.Cached, u.Get(inputMore)}, {&usage.Reasoning, u.Get(outputMore)},
+		{&usage.Cached, in.Get("cached_tokens")}, {&usage.Reasoning, out.Get("reasoning_tokens")},
 	} {
 		if figure.from.Type == gjson.Null { // or absent
 			continue
 		}
-		if n := figure.from; n.Type != gjson.Number || n.Num < 0 || n.Num > mostTokens {
+		var ok bool
+		if *figure.to, ok = tokensIn(figure.from); !ok {
 			return Usage{}, false
 		}
-		*figure.to = int64(figure.from.Num)
 	}
+	// Of these nothing but a price depends, so that one which cannot be costs no other figure.
+	usage.Written, _ = tokensIn(in.Get("cache_write_tokens"))
+	usage.AudioIn, _ = tokensIn(in.Get("audio_tokens"))
+	usage.AudioOut, _ = tokensIn(out.Get("audio_tokens"))
+	usage.ImageIn, _ = tokensIn(in.Get("image_tokens"))
+	usage.ImageOut, _ = tokensIn(out.Get("image_tokens"))
 	return usage, true
+}
+
+func tokensIn(n gjson.Result) (int64, bool) {
+	if n.Type != gjson.Number || n.Num < 0 || n.Num > mostTokens {
+		return 0, false
+	}
+	return int64(n.Num), true
+}
+
+// details is the object that says what a figure is made of. Transcriptions and the realtime API spell it without the s.
+func details(u gjson.Result, of string) gjson.Result {
+	if d := u.Get(of + "_tokens_details"); d.IsObject() {
+		return d
+	}
+	return u.Get(of + "_token_details")
 }

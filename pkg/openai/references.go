@@ -30,7 +30,7 @@ var pointing = map[string]Family{"previous_response_id": Responses, "conversatio
 func (r *headReader) reference(name string, value gjson.Result) {
 	family, points := pointing[name]
 	switch {
-	case name == "metadata" || name == "response_format" || name == "text":
+	case name == "metadata" || name == "attributes" || name == "response_format" || name == "text":
 		// These are the caller's own names, and examples of what the model may write.
 		return
 	case name == "voice":

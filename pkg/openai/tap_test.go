@@ -48,7 +48,7 @@ func everyCut(t *testing.T, contentType, answer string, want seen) {
 }
 
 func exact(input, cached, output, reasoning int64) seen {
-	return seen{usage: Usage{input, cached, output, reasoning, Exact}, known: true}
+	return seen{usage: Usage{Input: input, Cached: cached, Output: output, Reasoning: reasoning, Basis: Exact}, known: true}
 }
 
 var long = strings.Repeat("A", 3*lineKept)
@@ -65,6 +65,14 @@ func TestTapOfDocuments(t *testing.T) {
 			"output_tokens":7,"output_tokens_details":{"reasoning_tokens":3}}}`, exact(10, 4, 7, 3)},
 		"images": {`{"data":[],"usage":{"input_tokens":5,"output_tokens":6,"total_tokens":11}}`,
 			exact(5, 0, 6, 0)},
+		"what has its own price": {`{"usage":{"prompt_tokens":30,"completion_tokens":20,"prompt_tokens_details":{"cached_tokens":4,
+			"cache_write_tokens":5,"audio_tokens":6,"image_tokens":7},"completion_tokens_details":{"audio_tokens":8,"image_tokens":9}}}`,
+			seen{usage: Usage{Input: 30, Cached: 4, Output: 20, Basis: Exact, Written: 5, AudioIn: 6, ImageIn: 7, AudioOut: 8, ImageOut: 9},
+				known: true}},
+		"transcription": {`{"usage":{"input_tokens":14,"input_token_details":{"text_tokens":10,"audio_tokens":4},"output_tokens":3}}`,
+			seen{usage: Usage{Input: 14, Output: 3, AudioIn: 4, Basis: Exact}, known: true}},
+		"parts that cannot be": {`{"usage":{"prompt_tokens":8,"completion_tokens":1,"prompt_tokens_details":{"audio_tokens":-1,"image_tokens":"2"}}}`,
+			exact(8, 0, 1, 0)},
 		"embeddings":  {`{"data":[],"usage":{"prompt_tokens":8,"total_tokens":8}}`, exact(8, 0, 0, 0)},
 		"output only": {`{"usage":{"output_tokens":8}}`, exact(0, 0, 8, 0)},
 		"null details": {`{"usage":{"prompt_tokens":8,"completion_tokens":null,"prompt_tokens_details":null}}`,

@@ -18,4 +18,11 @@ type Usage struct {
 	Output    int64
 	Reasoning int64
 	Basis     Basis
+
+	// More parts of Input and Output, which have prices of their own. They are not remembered beyond the request.
+	Written  int64 // input that was put into the upstream's cache; no part of Cached
+	AudioIn  int64
+	AudioOut int64
+	ImageIn  int64
+	ImageOut int64
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -53,9 +52,7 @@ func (b Budget) Amount() string {
 	if b.Measure != Dollars {
 		return fmt.Sprintf("%d %s", b.Limit, b.Measure)
 	}
-	const nano = 1_000_000_000
-	text := fmt.Sprintf("%d.%09d", b.Limit/nano, b.Limit%nano)
-	return strings.TrimRight(strings.TrimRight(text, "0"), ".") + " dollars"
+	return DollarText(b.Limit) + " dollars"
 }
 
 // Owner is whose the objects are that the client stores upstream: those of its group, or its own. A group and a client of one

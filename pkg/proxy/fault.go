@@ -25,9 +25,9 @@ const (
 	UpstreamTimeout    Kind = "upstream_timeout"
 	NoAvailableKey     Kind = "no_available_key"
 	NotSupportedYet    Kind = "not_supported_yet"
-	NotFound           Kind = "not_found"         // management API
+	NotFound           Kind = "not_found"         // nor is what is another client's
 	Conflict           Kind = "conflict"          // management API: not as it is configured now
-	StateUnavailable   Kind = "state_unavailable" // management API
+	StateUnavailable   Kind = "state_unavailable" // nobody knows now, or nothing can be changed
 	CallerLeft         Kind = "caller_gone"       // nobody is left to be told
 	Internal           Kind = "internal_error"
 )

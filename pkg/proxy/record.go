@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"encoding/json"
+	"strconv"
+	"strings"
 	"time"
 
 	"openai-api-proxy/pkg/openai"
@@ -22,6 +25,9 @@ type Record struct {
 	Key       string // id of the key that was used last
 	Attempts  []Attempt
 	Usage     openai.Usage
+	Cost      int64         // of Usage, in nano-dollars; only if Priced
+	Priced    bool          // what it cost is known
+	Unpriced  bool          // it used something, and nobody knows what that costs
 	FirstByte time.Duration // from Start to the first body byte for the caller; 0: none was sent
 	Total     time.Duration
 	BytesIn   int64
@@ -43,9 +49,22 @@ type Bodies struct {
 
 // Standing is how one limit of a client stands.
 type Standing struct {
-	Limit   string `json:"limit"`
-	Left    int64  `json:"left"`
-	ResetMs int64  `json:"resetMs"` // until all of it is there again; negative: never
+	Limit   string // a quota's is its measure and period: "usd/month"
+	Left    int64  // of money, nano-dollars
+	ResetMs int64  // until all of it is there again; negative: never
+}
+
+// MarshalJSON writes it for people, who count money in dollars.
+func (s Standing) MarshalJSON() ([]byte, error) {
+	left := strconv.FormatInt(s.Left, 10)
+	if strings.HasPrefix(s.Limit, string(Dollars)+"/") {
+		left = DollarText(s.Left)
+	}
+	return json.Marshal(struct {
+		Limit   string      `json:"limit"`
+		Left    json.Number `json:"left"`
+		ResetMs int64       `json:"resetMs"`
+	}{s.Limit, json.Number(left), s.ResetMs})
 }
 
 // Attempt is one try with one key.

@@ -16,6 +16,7 @@ import (
 	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/price"
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/upstream"
 	"openai-api-proxy/pkg/usage"
@@ -37,14 +38,17 @@ type Plan struct {
 	// InjectUsage asks the upstream for the usage of streams whose caller did not.
 	InjectUsage bool
 	// Shared reports of a pool whether an object that is stored upstream might be somebody else's there, or lie in another
-	// account than the one that is picked. nil: of none.
+	// account than the one that is picked. Only there it is asked and remembered whose the objects are. nil: of none.
 	Shared func(pool string) bool
+	// Prices are what models cost.
+	Prices *price.Table
 }
 
 // Options are the parts of a Relay.
 type Options struct {
 	Admission *admission.Admission
 	Upstream  *upstream.Client
+	Owners    owners
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
 }
@@ -72,10 +76,8 @@ func (r *Relay) Under(p Plan) *Relay {
 // Serve answers the call on w and fills in the record. An error, always a *proxy.Fault, means that nothing was written
 // yet. An answer that was cut is marked in the record; the caller's connection must then be cut too.
 func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record) error {
-	if err := r.supported(call); err != nil {
-		return err
-	}
-	permit, err := r.Admission.Admit(ctx, call.Client, admission.Ask{Op: call.Op, Head: call.Head, Length: call.Body.Length})
+	permit, err := r.Admission.Admit(ctx, call.Client, admission.Ask{Op: call.Op, Head: call.Head, Length: call.Body.Length,
+		Price: r.Prices.AtMost})
 	permit.Header(w.Header())
 	if err != nil {
 		(&run{call: call, rec: rec, why: whyOf(call, permit, err)}).tell(w.Header(), err)
@@ -83,10 +85,19 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	}
 	owed := admission.Spent{Unexecuted: true}
 	defer func() { permit.Settle(context.WithoutCancel(ctx), owed) }()
-	hide := r.injectUsage(call)
-	run := newRun(r, call, rec)
+	claim, err := r.claim(ctx, call)
+	if err == nil && claim.owner != "" && call.Op.Objects != nil && call.Op.Objects.Lists != nil {
+		err = r.list(ctx, w, call, rec, claim.owner)
+		return err
+	}
+	run := newRun(r, call, rec, claim.account)
 	run.why = whyOf(call, permit, nil)
 	defer run.close()
+	if err != nil {
+		run.tell(w.Header(), err)
+		return err
+	}
+	hide := r.injectUsage(call)
 	owed = admission.Spent{} // unknown from here on: a panic leaves it so
 	best, err := run.answer(ctx)
 	run.tell(w.Header(), err)
@@ -94,12 +105,14 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		return err
 	}
 	owed.Rejected = best.verdict().Outcome == proxy.CallerFault
+	r.drop(ctx, claim, call, best.verdict())
 	how := upstream.Forwarding{HideUsage: hide && best.answer.Verdict.Outcome == proxy.Served,
-		Head: rec.Method == http.MethodHead}
+		Head: rec.Method == http.MethodHead, Watch: r.watch(ctx, claim, call, best)}
 	run.markSpent(w.Header(), best)
 	delivered := best.answer.Forward(w, how)
 	settle(best, delivered, call, rec)
-	owed.Usage = rec.Usage
+	r.price(best, call, rec)
+	owed.Usage, owed.Cost, owed.Priced = rec.Usage, rec.Cost, rec.Priced
 	return nil
 }
 
@@ -124,7 +137,17 @@ func settle(best *try, d upstream.Delivered, call *proxy.Call, rec *proxy.Record
 	}
 }
 
-// spent is what the answer cost: as the upstream said, or an estimate from what was delivered. A caller who hangs up pays
+// price writes into the record what its usage costs, once: what the client is charged, what is counted and what is told
+// are the same figure. What was tried with other keys before was not answered, and its usage nobody knows.
+func (r *Relay) price(best *try, call *proxy.Call, rec *proxy.Record) {
+	if best.answer.Verdict.Outcome != proxy.Served || call.Op.Free() {
+		return
+	}
+	rec.Cost, rec.Priced = r.Prices.Cost(call.Head.Model, rec.Usage)
+	rec.Unpriced = !rec.Priced
+}
+
+// spent is what the answer used: as the upstream said, or an estimate from what was delivered. A caller who hangs up pays
 // for what was generated until then.
 func spent(d upstream.Delivered, call *proxy.Call) openai.Usage {
 	if d.Usage.Basis != openai.NoUsage {
@@ -156,26 +179,4 @@ func (r *Relay) injectUsage(call *proxy.Call) (hide bool) {
 	}
 	call.Body.Held, call.Body.Length = body, int64(len(body))
 	return true
-}
-
-// supported refuses what would reach for an object stored upstream while such objects have no owner here: it could be
-// somebody else's, or lie in another account than the one whose key is picked.
-func (r *Relay) supported(call *proxy.Call) error {
-	if r.Shared == nil || !r.Shared(call.Client.Pool) {
-		return nil
-	}
-	if call.Op.Model == openai.ModelInJSON && call.Body.Length != 0 && !call.Head.Readable {
-		return proxy.Faultf(proxy.InvalidRequest, "with more than one account or client the body must be readable JSON, "+
-			"without Content-Encoding and within limits.replayBytes: it could point at stored objects of others")
-	}
-	param := ""
-	switch o := call.Op.Objects; {
-	case len(call.Head.References) > 0:
-		param = call.Head.References[0].Param
-	case o != nil && call.Op.Tokens != openai.TokensAnswered:
-	default:
-		return nil
-	}
-	return &proxy.Fault{Kind: proxy.NotSupportedYet, Param: param,
-		Public: "objects stored upstream are not supported yet when there is more than one account or client"}
 }

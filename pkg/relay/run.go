@@ -30,6 +30,7 @@ type run struct {
 	relay     *Relay
 	call      *proxy.Call
 	rec       *proxy.Record
+	account   string // in which the objects lie that the call points at; empty: any will do
 	deadline  time.Time
 	tries     []*try
 	ambiguous int  // tries whose fate was ambiguous
@@ -38,9 +39,9 @@ type run struct {
 	why       Why  // only for calls that are to be explained
 }
 
-func newRun(r *Relay, call *proxy.Call, rec *proxy.Record) *run {
+func newRun(r *Relay, call *proxy.Call, rec *proxy.Record, account string) *run {
 	r.budget.earn()
-	return &run{relay: r, call: call, rec: rec, deadline: rec.Start.Add(r.Policy.Deadline)}
+	return &run{relay: r, call: call, rec: rec, account: account, deadline: rec.Start.Add(r.Policy.Deadline)}
 }
 
 // answer tries keys until one answers for good, and returns the try whose answer goes to the caller.
@@ -96,7 +97,8 @@ func (t *try) report() {
 }
 
 func (r *run) ask() balancer.Ask {
-	ask := balancer.Ask{Pool: r.call.Client.Pool, Model: r.call.Head.Model, Tried: make([]*proxy.Key, 0, len(r.tries))}
+	ask := balancer.Ask{Pool: r.call.Client.Pool, Model: r.call.Head.Model, Account: r.account,
+		Tried: make([]*proxy.Key, 0, len(r.tries))}
 	for _, t := range r.tries {
 		ask.Tried = append(ask.Tried, t.pick.Key)
 		ask.Last = t.verdict().Outcome

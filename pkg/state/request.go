@@ -39,7 +39,7 @@ type Request struct {
 	Attempts  []Tried       `json:"attempts,omitempty"`
 	Usage     openai.Usage  `json:"usage"`
 	Cost      int64         `json:"cost,omitempty"`      // nano-dollars; only if Priced
-	Priced    bool          `json:"priced,omitempty"`    // the price of the model was known
+	Priced    bool          `json:"priced,omitempty"`    // what it cost is known
 	FirstByte time.Duration `json:"firstByte,omitempty"` // ns
 	Total     time.Duration `json:"total"`               // ns
 	BytesIn   int64         `json:"bytesIn,omitempty"`

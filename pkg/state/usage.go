@@ -48,7 +48,7 @@ type Counts struct {
 	Reasoning int64
 	Time      int64 // ms that the requests took, all together
 	Cost      int64 // nano-dollars
-	Unpriced  int64 // requests that used tokens of which nobody knows the price; Cost lacks theirs
+	Unpriced  int64 // requests that used something whose price nobody knows; Cost lacks theirs
 	// Latency counts finished requests by their whole duration: bucket i holds those of at most LatencyBound(i).
 	Latency [LatencyBuckets]int64
 }

@@ -76,6 +76,20 @@ func (a *Answer) hold() {
 	a.held = body
 }
 
+// Whole reads the body of an answer that does not go to the caller as it is, of so many bytes at most.
+func (a *Answer) Whole(most int64) ([]byte, error) {
+	if a.held != nil {
+		return a.held, nil
+	}
+	timer := time.AfterFunc(heldWait, func() { a.cancel(errIdle) })
+	defer timer.Stop()
+	body, err := io.ReadAll(io.LimitReader(a.resp.Body, most+1))
+	if err == nil && int64(len(body)) > most {
+		err = errors.New("the answer is too long")
+	}
+	return body, err
+}
+
 // decode undoes the encoding of a failure's body: nobody asked for one, and secrets could not be masked in it.
 func decode(h http.Header, body []byte) ([]byte, error) {
 	if h.Get("Content-Encoding") != "gzip" {

@@ -15,6 +15,7 @@ func remembered(rec *proxy.Record, replica string) ([]byte, error) {
 	r := state.Request{ID: rec.ID, At: rec.Start.UTC(), Method: rec.Method, Operation: rec.Operation, Client: rec.Client,
 		ClientIP: rec.ClientIP, Key: rec.Key, Model: short(rec.Model, longestName), Stream: rec.Stream, Status: rec.Status,
 		Outcome: ofRequest(rec).String(), Fault: string(rec.Fault), Cause: short(rec.Cause, longestText), Usage: rec.Usage,
+		Cost: rec.Cost, Priced: rec.Priced,
 		FirstByte: rec.FirstByte, Total: rec.Total, BytesIn: rec.BytesIn, BytesOut: rec.BytesOut,
 		Upstream: short(rec.Upstream, longestText), Replica: replica, Why: rec.Why}
 	if b := rec.Bodies; b != nil {

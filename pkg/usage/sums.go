@@ -64,7 +64,7 @@ func ofAttempt(rec *proxy.Record, a proxy.Attempt) result {
 }
 
 // add counts a finished request: once for all, for its client, for its model under the given name and for both together,
-// and once for each attempt for that attempt's key. Duration and tokens are the last key's; the others have the time that
+// and once for each attempt for that attempt's key. Duration, tokens and cost are the last key's; the others have the time that
 // they took. What has no name is counted only in the total.
 func (s sums) add(rec *proxy.Record, model string) {
 	how := ofRequest(rec)
@@ -89,7 +89,7 @@ func (s sums) add(rec *proxy.Record, model string) {
 	}
 }
 
-// whole counts a request with its duration and tokens.
+// whole counts a request with its duration, tokens and cost.
 func (s sums) whole(w whose, how result, rec *proxy.Record) {
 	c := s.of(w)
 	count(c, how)
@@ -98,6 +98,10 @@ func (s sums) whole(w whose, how result, rec *proxy.Record) {
 	c.Cached += rec.Usage.Cached
 	c.Output += rec.Usage.Output
 	c.Reasoning += rec.Usage.Reasoning
+	c.Cost += rec.Cost
+	if rec.Unpriced {
+		c.Unpriced++
+	}
 }
 
 func count(c *state.Counts, how result) {

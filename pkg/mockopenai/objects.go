@@ -1,0 +1,119 @@
+package mockopenai
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// mostObjects bounds what one account stores; the oldest are dropped.
+const mostObjects = 10_000
+
+// objects are what the accounts have stored.
+type objects struct {
+	mu    sync.Mutex // guards all that follows, and the fields of the objects
+	all   map[string]*shelf
+	made  int64 // so far, in all accounts
+	start int64 // unix s; each object is a second younger than the one before it
+}
+
+// shelf is what one account has stored.
+type shelf struct {
+	byPath map[string]*object
+	order  []*object // the oldest first
+}
+
+// object is something that is stored: a JSON object whose id is the last segment of its path.
+type object struct {
+	path    string
+	fields  map[string]any
+	looked  bool
+	created int64
+}
+
+func (o *object) id() string { _, id := cutLast(o.path); return id }
+
+func newObjects(now time.Time) *objects {
+	return &objects{all: map[string]*shelf{}, start: now.Add(-24 * time.Hour).Unix()}
+}
+
+func (o *objects) clear() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all = map[string]*shelf{}
+}
+
+func (o *objects) shelfLocked(account string) *shelf {
+	s := o.all[account]
+	if s == nil {
+		s = &shelf{byPath: map[string]*object{}}
+		o.all[account] = s
+	}
+	return s
+}
+
+// next is when the next object is made, in seconds.
+func (o *objects) next() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strconv.FormatInt(o.nextLocked(), 10)
+}
+
+// nextLocked is when the next object is made.
+func (o *objects) nextLocked() int64 {
+	o.made++
+	return o.start + o.made
+}
+
+func (s *shelf) add(one *object) {
+	if old := s.byPath[one.path]; old != nil {
+		s.drop(old)
+	}
+	if len(s.order) >= mostObjects {
+		s.drop(s.order[0])
+	}
+	s.byPath[one.path] = one
+	s.order = append(s.order, one)
+}
+
+// drop takes an object away with all that lies in it.
+func (s *shelf) drop(one *object) {
+	s.order = slices.DeleteFunc(s.order, func(o *object) bool {
+		gone := o == one || strings.HasPrefix(o.path, one.path+"/")
+		if gone {
+			delete(s.byPath, o.path)
+		}
+		return gone
+	})
+}
+
+// in are the objects of a collection, the newest first.
+func (s *shelf) in(collection string) (all []*object) {
+	for _, o := range slices.Backward(s.order) {
+		if before, _ := cutLast(o.path); before == collection {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// page is a part of a list, as the query wants it; false: it cannot go on where it should.
+func page(all []*object, query map[string][]string, limit int) (part []*object, more, ok bool) {
+	get := func(name string) string { return strings.Join(query[name], "") }
+	if get("order") == "asc" {
+		slices.Reverse(all)
+	}
+	if after := get("after"); after != "" {
+		i := slices.IndexFunc(all, func(o *object) bool { return o.id() == after })
+		if i < 0 {
+			return nil, false, false
+		}
+		all = all[i+1:]
+	}
+	if len(all) > limit {
+		return all[:limit], true, true
+	}
+	return all, false, true
+}

@@ -1,0 +1,200 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
+)
+
+const (
+	// mostListed bounds the objects on a page, each of which is asked for by itself.
+	mostListed = 100
+	// mostLookedAt bounds those that are looked at for a page that leaves some out.
+	mostLookedAt = 500
+	// askedAtOnce is how many objects of a page are asked for at the same time.
+	askedAtOnce = 8
+	// mostOfObject and mostOfPage bound bytes. A page that would have more ends before them.
+	mostOfObject = 4 << 20
+	mostOfPage   = 32 << 20
+	// pageWritten bounds the time in which the caller takes a page.
+	pageWritten = 30 * time.Second
+)
+
+// list answers with what the client has of a family, whatever accounts that lies in. Which objects and in what order is
+// known here; how they are now is asked of the upstream, object by object, since its own lists are those of an account and
+// hold what is others'.
+func (r *Relay) list(ctx context.Context, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record, owner string) error {
+	p, err := readPaging(call)
+	if err != nil {
+		return err
+	}
+	l := &lister{relay: r, call: call, rec: rec, owner: owner, paging: p}
+	if err := l.gather(ctx); err != nil {
+		return err
+	}
+	body := l.body()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Now().Add(pageWritten)) // a writer without deadlines, as in a test, is no reason to fail
+	w.WriteHeader(http.StatusOK)
+	rec.Status = http.StatusOK
+	if rec.Method != http.MethodHead {
+		rec.FirstByte = time.Since(rec.Start)
+		n, err := w.Write(body)
+		rec.BytesOut = int64(n)
+		rec.Cut, rec.Gone = err != nil, err != nil
+	}
+	_ = control.SetWriteDeadline(time.Time{})
+	return nil
+}
+
+// lister gathers one page.
+type lister struct {
+	relay *Relay
+	call  *proxy.Call
+	rec   *proxy.Record
+	owner string
+	paging
+
+	all    [][]byte // the objects of the page, as the upstream shows them
+	ids    []string // of them
+	size   int
+	looked int
+	more   bool
+}
+
+// gather goes through what the owner has until the page is full. Behind a full page there is more when one more was seen
+// that belongs on it.
+func (l *lister) gather(ctx context.Context) error {
+	q := l.query
+	for {
+		q.Limit = max(l.query.Limit-len(l.all), 1)
+		if len(l.filters) > 0 {
+			q.Limit = min(l.query.Limit+1, mostListed)
+		}
+		index, err := l.relay.Owners.List(ctx, l.owner, q)
+		if err != nil {
+			return err
+		}
+		shown, err := l.show(ctx, index.Objects)
+		if err != nil {
+			return err
+		}
+		full := l.take(index.Objects, shown)
+		switch {
+		case full:
+			return nil
+		case !index.More || len(index.Objects) == 0:
+			return nil
+		case len(l.all) == l.query.Limit && len(l.filters) == 0:
+			l.more = true
+			return nil
+		}
+		if l.looked += len(index.Objects); l.looked >= mostLookedAt {
+			if len(l.all) > 0 {
+				l.more = true // as far as anybody knows
+				return nil
+			}
+			return &proxy.Fault{Kind: proxy.InvalidRequest,
+				Public: "none of the first " + strconv.Itoa(mostLookedAt) + " objects is of this kind; go on behind one of the others with after"}
+		}
+		q.From = index.Objects[len(index.Objects)-1].ID
+	}
+}
+
+// take puts what belongs there on the page, and reports whether it found that there is more than has room.
+func (l *lister) take(objects []proxy.Object, shown [][]byte) (full bool) {
+	for i, text := range shown {
+		if text == nil || !l.matches(text) {
+			continue
+		}
+		if len(l.all) == l.query.Limit || len(l.all) > 0 && l.size+len(text) > mostOfPage {
+			l.more = true
+			return true
+		}
+		l.all, l.ids, l.size = append(l.all, text), append(l.ids, objects[i].ID), l.size+len(text)
+	}
+	return false
+}
+
+// show asks the upstream for objects, some at a time. One that is gone there is nil, and forgotten.
+func (l *lister) show(ctx context.Context, objects []proxy.Object) (shown [][]byte, err error) {
+	shown = make([][]byte, len(objects))
+	errs := make([]error, len(objects))
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var all sync.WaitGroup
+	places := make(chan struct{}, askedAtOnce)
+	for i, object := range objects {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			if ctx.Err() != nil {
+				return // another one failed, or the caller is gone
+			}
+			if shown[i], errs[i] = l.relay.show(ctx, l.call, l.rec.Start, object); errs[i] != nil {
+				stop()
+			}
+		})
+	}
+	all.Wait()
+	for _, e := range errs {
+		if e != nil && (err == nil || !callerLeft(e)) {
+			err = e
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, asFault(ctx.Err())
+	}
+	l.forget(ctx, objects, shown)
+	return shown, nil
+}
+
+func (l *lister) forget(ctx context.Context, objects []proxy.Object, shown [][]byte) {
+	var gone []proxy.ObjectID
+	for i, text := range shown {
+		if text == nil {
+			gone = append(gone, objects[i].ObjectID)
+		}
+	}
+	if len(gone) > 0 {
+		l.relay.Owners.Forget(context.WithoutCancel(ctx), l.owner, gone)
+	}
+}
+
+// show asks the upstream for one object; nil: it is not there any more.
+func (r *Relay) show(ctx context.Context, call *proxy.Call, start time.Time, object proxy.Object) ([]byte, error) {
+	one := &proxy.Call{ID: call.ID, Client: call.Client, Path: call.Path + "/" + object.ID, Header: http.Header{},
+		Op: openai.Operation{Method: http.MethodGet, Path: call.Op.Path + "/{id}", Class: openai.Stateful, Tokens: openai.TokensNone}}
+	for _, name := range []string{"Openai-Beta", "User-Agent"} {
+		if values := call.Header[name]; values != nil {
+			one.Header[name] = values
+		}
+	}
+	run := newRun(r, one, &proxy.Record{ID: call.ID, Start: start, Method: http.MethodGet}, object.Account)
+	defer run.close()
+	best, err := run.answer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	text, err := best.answer.Whole(mostOfObject)
+	switch status := best.verdict().Status; {
+	case err != nil:
+		return nil, &proxy.Fault{Kind: proxy.UpstreamError, Public: "the upstream did not show one of the objects to its end", Err: err}
+	case status == http.StatusNotFound && openai.ReadError(text).Message != "":
+		return nil, nil
+	case status != http.StatusOK:
+		return nil, proxy.Faultf(proxy.UpstreamError, "the upstream answered %d for one of the objects", status)
+	}
+	return bytes.TrimSpace(text), nil
+}
