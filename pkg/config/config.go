@@ -63,6 +63,12 @@ type Config struct {
 	// REQUEST_LOG_BODIES. Default 0: none, up to 64 KiB. Prompts and answers can then be read by operators, and by whoever
 	// reads the state; live secrets in them are masked.
 	RequestLogBodies int64
+	// TraceEndpoint is the OpenTelemetry collector that is told how requests went, by OTLP over HTTP, from
+	// OTEL_EXPORTER_OTLP_ENDPOINT. Default none: no traces, at no cost. Spans name clients, addresses and models, no content.
+	TraceEndpoint string
+	// TraceHeaders are sent to the collector with every message, from OTEL_EXPORTER_OTLP_HEADERS: name=value, comma list,
+	// values percent-encoded. Default none. What lets us in there is a secret.
+	TraceHeaders proxy.Secret
 	// StreamIdleTimeout is the silence after which a stream counts as dead, from STREAM_IDLE_TIMEOUT. Default 5m. Too
 	// short cuts models that think for long before they answer.
 	StreamIdleTimeout time.Duration

@@ -45,8 +45,10 @@ type Options struct {
 	Mask           func([]byte) []byte // hides live secrets in them
 	// Operator lets those in who may ask why a request went as it did; nil: nobody may.
 	Operator func(ctx context.Context, credential http.Header, addr netip.Addr) error
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer
+	// Trace is told of every finished request, with the caller's header; nil: nobody wants traces.
+	Trace   func(rec *proxy.Record, header http.Header)
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
 }
 
 // View is how one configuration wants callers to be served. A request ends with the view it began with.

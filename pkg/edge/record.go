@@ -53,6 +53,9 @@ func (e *Edge) finish(c *gin.Context, rec *proxy.Record) {
 	e.Usage.Record(rec)
 	e.Log.Info("request", attributes(rec)...)
 	e.metrics.observe(rec)
+	if e.Trace != nil {
+		e.Trace(rec, c.Request.Header)
+	}
 }
 
 // attributes are the access record. Nothing in it is a secret or a caller's free text but the model, whose length is bound.
