@@ -115,12 +115,13 @@ func serve(errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(handler(errs, cfg))
+	log, access, flush := logger(errs, cfg)
+	defer flush()
 	redisstate.Quiet()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	load := func() (*config.Config, error) { return config.Load(config.FromOS()) }
-	a, err := app.Start(ctx, cfg, app.Options{Version: stamp(), Load: load, Log: log})
+	a, err := app.Start(ctx, cfg, app.Options{Version: stamp(), Load: load, Log: log, AccessLog: access})
 	if err != nil {
 		return err
 	}
@@ -148,13 +149,18 @@ func reloadUntil(ctx context.Context, a *app.App) {
 	}
 }
 
-// handler writes JSON lines, or text where a person reads along.
-func handler(w io.Writer, cfg *config.Config) slog.Handler {
+// logger writes JSON lines, or text where a person reads along. Requests are logged through access where there is one.
+// Call flush at the end.
+func logger(w io.Writer, cfg *config.Config) (log *slog.Logger, access io.Writer, flush func()) {
 	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
-	if cfg.LogFormat == "text" || cfg.LogFormat == "" && terminal(w) {
-		return slog.NewTextHandler(w, opts)
+	if terminal(w) && cfg.LogFormat != "json" {
+		return slog.New(slog.NewTextHandler(w, opts)), nil, func() {}
 	}
-	return slog.NewJSONHandler(w, opts)
+	out := newOutput(w)
+	if cfg.LogFormat == "text" {
+		return slog.New(urgent{slog.NewTextHandler(out, opts), out}), nil, out.Flush
+	}
+	return slog.New(urgent{slog.NewJSONHandler(out, opts), out}), out, out.Flush
 }
 
 func terminal(w io.Writer) bool {

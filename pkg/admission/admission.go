@@ -61,6 +61,7 @@ type Admission struct {
 	refusals *refusals
 	outputs  *outputs
 	teller   *teller
+	stirred  *stirred
 	leases   *leases // nil: none are taken
 	metrics  *metrics
 
@@ -74,7 +75,7 @@ func New(store buckets, o Options) *Admission {
 		o.Replicas = func() int { return 1 }
 	}
 	a := &Admission{store: store, replicas: o.Replicas, log: o.Log, local: newLocal(), outage: &outage{log: o.Log},
-		refusals: newRefusals(), outputs: newOutputs(), epoch: rand.Text()[:12]}
+		refusals: newRefusals(), outputs: newOutputs(), stirred: newStirred(), epoch: rand.Text()[:12]}
 	a.teller = newTeller(store, o.Log, a.refusals.forget)
 	a.metrics = newMetrics(o.Metrics, a.teller)
 	sweep := func(time.Time) {}
@@ -108,9 +109,6 @@ func (a *Admission) Admit(ctx context.Context, client *proxy.Client, ask Ask) (*
 		return p, err
 	}
 	p.subject, p.charges = "c:"+client.ID, chargesOf(client, p.expected)
-	if p.needsSettling() {
-		p.reservation = a.newReservation()
-	}
 	limit, err := a.take(ctx, p)
 	if err != nil {
 		if limit != "" {
@@ -137,7 +135,11 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 		return known.limit, refusal(p, known)
 	}
 	if a.leased(ctx, p) {
+		a.stirred.note(p, p.balances, "")
 		return "", nil
+	}
+	if p.needsSettling() {
+		p.reservation = a.newReservation()
 	}
 	v, err := a.store.Spend(ctx, p.subject, p.reservation, p.charges)
 	if err == nil && v.Refused == slots && a.teller.handover(ctx, p.subject) {
@@ -150,6 +152,7 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 		if a.leases != nil {
 			a.leases.see(p, v.Balances)
 		}
+		a.stirred.note(p, v.Balances, v.Refused)
 		if v.OK {
 			return "", nil
 		}

@@ -51,7 +51,10 @@ var shapes = map[string]shape{
 }
 
 func (a Ask) shape() shape {
-	if a.Op.Free() {
+	switch {
+	case a.Op.Socket:
+		return uses
+	case a.Op.Free():
 		return free
 	}
 	return shapes[a.Op.Path]

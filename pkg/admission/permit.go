@@ -27,6 +27,7 @@ type Permit struct {
 	unheard     bool            // decided without the store, or its answer was lost
 	lease       *lease          // nil: it was charged by itself
 	entered     bool            // admitted, and so to be settled
+	learns      bool            // how long answers are is of interest beyond the limits of its client
 	settled     atomic.Bool
 }
 
@@ -48,15 +49,25 @@ type Spent struct {
 // needsSettling reports whether anything of the charges will be replaced or freed. A request stays one request.
 func (p *Permit) needsSettling() bool { return p.client.Concurrency > 0 || p.client.Metered() }
 
+// Expect is what a request will probably use, also where no limit of its client asks for it. What it really uses is learned
+// from then on.
+func (p *Permit) Expect(ask Ask) openai.Usage {
+	p.shape, p.learns = ask.shape(), true
+	return p.admission.guess(p, ask)
+}
+
 // Settle replaces what was expected by what was spent and frees the slot. The second call does nothing. It waits for
 // nobody, and outlives the request's context: a caller who hangs up still pays for what was generated.
 func (p *Permit) Settle(_ context.Context, spent Spent) {
-	if p == nil || !p.entered || p.settled.Swap(true) {
+	if p == nil || !p.entered && !p.learns || p.settled.Swap(true) {
 		return
 	}
 	a := p.admission
-	if spent.Usage.Basis == openai.Exact && !p.client.Strict && p.shape != free {
+	if spent.Usage.Basis == openai.Exact && (!p.client.Strict || p.learns) && p.shape != free {
 		a.outputs.see(p.client.ID, p.model, spent.Usage.Output)
+	}
+	if !p.entered {
+		return
 	}
 	used, known := p.used(spent)
 	truth := func(c state.Charge) int64 {
@@ -137,17 +148,34 @@ func (p *Permit) Header(h http.Header) {
 	for i, b := range p.balances {
 		switch p.charges[i].Limit {
 		case requests:
-			rateHeader(h, "Requests", p.client.RPM, b)
+			rateHeader(h, &ofRequests, p.client.RPM, b)
 		case tokens:
-			rateHeader(h, "Tokens", p.client.TPM, b)
+			rateHeader(h, &ofTokens, p.client.TPM, b)
 		}
 	}
 }
 
-func rateHeader(h http.Header, what string, limit int64, b state.Balance) {
-	h.Set("X-Ratelimit-Limit-"+what, strconv.FormatInt(limit, 10))
-	h.Set("X-Ratelimit-Remaining-"+what, strconv.FormatInt(max(b.Left, 0), 10))
-	h.Set("X-Ratelimit-Reset-"+what, milliseconds(b.Reset).String())
+// rateNames are the headers of one rate: its limit, what remains, when it is whole again.
+type rateNames [3]string
+
+var (
+	ofRequests = rateNames{"X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests"}
+	ofTokens   = rateNames{"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens"}
+)
+
+// rateHeader sets the three headers from one piece of text: this is done for every request.
+func rateHeader(h http.Header, names *rateNames, limit int64, b state.Balance) {
+	var room [64]byte
+	text := strconv.AppendInt(room[:0], limit, 10)
+	first := len(text)
+	text = strconv.AppendInt(text, max(b.Left, 0), 10)
+	second := len(text)
+	text = append(text, milliseconds(b.Reset).String()...)
+	all := string(text)
+	values := []string{all[:first], all[first:second], all[second:]}
+	for i, name := range names {
+		h[name] = values[i : i+1 : i+1]
+	}
 }
 
 // milliseconds rounds up, so that who waits for as long as it says never comes too early.

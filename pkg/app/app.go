@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/ulule/limiter/v3"
 
+	"openai-api-proxy/pkg/alert"
 	"openai-api-proxy/pkg/auth"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/catalog"
@@ -43,6 +45,8 @@ type Options struct {
 	// Load reads the configuration anew; nil: it stays as it is.
 	Load func() (*config.Config, error)
 	Log  *slog.Logger
+	// AccessLog takes the line of each request as JSON, which costs less than Log does; nil: they go through Log.
+	AccessLog io.Writer
 }
 
 // App is a running proxy.
@@ -64,6 +68,7 @@ type App struct {
 	keys      *balancer.Balancer
 	operators *auth.Tokens
 	madeToken proxy.Secret // the admin token that was made here
+	alerts    *alert.Watch
 	edge      *edge.Edge
 	public    *listener
 	private   *listener // nil: operators come through the public port
@@ -105,6 +110,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err
 	}
+	a.alerts = a.newWatch(permits, metrics)
 	if err = a.listen(a.console(meter, permits, owners, failures, metrics)); err != nil {
 		return nil, err
 	}
@@ -201,7 +207,16 @@ func (a *App) serve(l *listener, h http.Handler) {
 		ended <- err
 	}()
 	a.onStop(l.name, func() error {
-		err := drain(s, a.cfg.DrainTimeout, func() { cut(edge.ErrDraining) })
+		stop := func(ctx context.Context) error {
+			if err := s.Shutdown(ctx); err != nil || l != a.public {
+				return err
+			}
+			return a.edge.WaitForSockets(ctx) // which are no connections of the server any more
+		}
+		err := drain(stop, a.cfg.DrainTimeout, func() { cut(edge.ErrDraining) })
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = s.Close()
+		}
 		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
 			err = errors.Join(err, served)
 		}
@@ -212,20 +227,17 @@ func (a *App) serve(l *listener, h http.Handler) {
 // settleTime is how long requests that were cut may take to report and settle.
 const settleTime = 2 * time.Second
 
-// drain waits for the running requests and cuts those that take longer than the timeout.
-func drain(s *http.Server, timeout time.Duration, cut func()) error {
+// drain stops within the timeout, or cuts what takes longer. Its error is a deadline exceeded when even that was not enough.
+func drain(stop func(context.Context) error, timeout time.Duration, cut func()) error {
 	defer cut()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	err := s.Shutdown(ctx)
+	err := stop(ctx)
 	if err == nil || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	cut()
 	ctx, cancel = context.WithTimeout(context.Background(), settleTime)
 	defer cancel()
-	if err := s.Shutdown(ctx); err != nil {
-		return s.Close()
-	}
-	return nil
+	return stop(ctx)
 }

@@ -111,7 +111,7 @@ func (a *App) endpoint(key string) string {
 func (a *App) callers(meter *usage.Meter, tell func(*proxy.Record, http.Header), metrics *prometheus.Registry) *edge.Edge {
 	return edge.New(edge.Options{Trace: tell, Usage: meter, Health: a.health, TrustedProxies: a.cfg.TrustedProxies,
 		CORSOrigins: a.cfg.CORSOrigins, MaxBody: a.cfg.MaxBodyBytes, KeepBodies: a.cfg.RequestLogBodies, Mask: a.live.maskSecrets,
-		Operator: a.operators.Admin, Log: a.log, Metrics: metrics})
+		Operator: a.operators.Admin, Log: a.log, AccessLog: a.AccessLog, Metrics: metrics})
 }
 
 // listen serves callers and operators. Both addresses are taken before anything is served: a replica tells operators where

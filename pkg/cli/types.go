@@ -26,8 +26,8 @@ type spending struct {
 }
 
 type balance struct {
-	Limit int64 `json:"limit"`
-	Left  int64 `json:"left"`
+	Limit json.Number `json:"limit"`
+	Left  json.Number `json:"left"`
 }
 
 type key struct {
@@ -225,6 +225,22 @@ type refreshAnswer struct {
 		OK          bool   `json:"ok"`
 		Error       string `json:"error"`
 	} `json:"replicas"`
+}
+
+type alertsAnswer struct {
+	Webhook bool `json:"webhook"`
+	Data    []struct {
+		At      time.Time `json:"at"`
+		Event   string    `json:"event"`
+		Text    string    `json:"text"`
+		Replica string    `json:"replica"`
+	} `json:"data"`
+}
+
+type testedWebhook struct {
+	Delivered bool    `json:"delivered"`
+	TookMs    float64 `json:"tookMs"`
+	Error     string  `json:"error"`
 }
 
 type note struct {

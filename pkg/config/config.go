@@ -2,7 +2,7 @@
 //
 // Both are read whole before anything is judged, and every mistake is reported at once, with its place: an operator
 // mends a configuration in one go, not in as many as it has mistakes. What is not understood is a mistake, and so is
-// what is understood but not enforced yet (pending.go): a limit that is accepted is enforced.
+// what is understood but not enforced yet: a limit that is accepted is enforced.
 //
 // No mistake and no warning repeats a text that was set. A key pasted into the wrong field would otherwise end up in a
 // log.
@@ -40,8 +40,14 @@ type Config struct {
 	// that of OPENAI_API_KEYS before OPENAI_API_KEY; an id always names one key.
 	Keys []*proxy.Key
 
+	// Accounts are limits of what keys of one account use together, sorted by id. An account needs no entry: keys name it.
+	Accounts []proxy.Account
+
 	// Settings may be overridden while the proxy runs.
 	Settings
+
+	// Alerts is what operators are told without asking.
+	Alerts Alerts
 
 	// Clients are who may call, sorted by id. None: every enabled key is a caller's token too (the v1 way). The first
 	// client ends that, so configure all callers at once.
@@ -129,7 +135,9 @@ func Load(src Source) (*Config, error) {
 	root := l.file()
 	l.cfg.Settings.read(root)
 	l.keys(root)
+	l.accounts(root)
 	l.clients(root)
+	l.alerts(root)
 	l.prices(root)
 	root.end(nil)
 	l.agree()

@@ -5,9 +5,11 @@ package edge
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -46,9 +48,11 @@ type Options struct {
 	// Operator lets those in who may ask why a request went as it did; nil: nobody may.
 	Operator func(ctx context.Context, credential http.Header, addr netip.Addr) error
 	// Trace is told of every finished request, with the caller's header; nil: nobody wants traces.
-	Trace   func(rec *proxy.Record, header http.Header)
-	Log     *slog.Logger
-	Metrics prometheus.Registerer
+	Trace func(rec *proxy.Record, header http.Header)
+	Log   *slog.Logger
+	// AccessLog takes a line of JSON for each request, of the level that Log has; nil: they go through Log.
+	AccessLog io.Writer
+	Metrics   prometheus.Registerer
 }
 
 // View is how one configuration wants callers to be served. A request ends with the view it began with.
@@ -67,16 +71,20 @@ type Edge struct {
 	view    atomic.Pointer[View]
 	bodies  *bodies
 	metrics *metrics
+	sockets *sockets
 	ready   atomic.Bool
 	leaving atomic.Bool
 	serving atomic.Int64
+	lines   sync.Pool // of *[]byte, for the access log
 }
 
 // New makes an Edge that is not ready yet and serves no call; see Ready and Use.
 func New(o Options) *Edge {
 	gin.SetMode(gin.ReleaseMode)
 	e := &Edge{Options: o, bodies: newBodies(o.MaxBody)}
+	e.lines.New = func() any { return new([]byte) }
 	e.metrics = newMetrics(o.Metrics, e.Serving)
+	e.sockets = newSockets(o.Metrics)
 	e.engine = e.NewEngine(e.cors)
 	r := e.engine
 	r.GET("/health", e.health)
@@ -159,7 +167,7 @@ func (e *Edge) api(c *gin.Context) {
 // so that a stranger's upload is neither read nor, with Expect: 100-continue, asked for.
 func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Call, error) {
 	req := c.Request
-	client, err := view.Auth.Client(req.Context(), req.Header, e.clientAddr(req))
+	client, err := view.Auth.Client(req.Context(), credentials(view, req), e.clientAddr(req))
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +177,9 @@ func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Cal
 		return nil, pathFault(req.Method, err)
 	}
 	rec.Operation = match.Op.Path
+	if err := upgradable(match.Op, req); err != nil {
+		return nil, err
+	}
 	call := &proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Slots: match.Slots, Path: match.Path, Query: req.URL.RawQuery,
 		Header: req.Header, Head: openai.Head{Model: match.Model}}
 	call.Op.Method = req.Method // HEAD stays HEAD

@@ -12,6 +12,9 @@ import (
 // modelLabels bounds the models that have a series of their own: their names come from callers.
 const modelLabels = 100
 
+// otherModels counts for those that have none.
+const otherModels = "other"
+
 type metrics struct {
 	requests  *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
@@ -23,8 +26,26 @@ type metrics struct {
 	cut       *prometheus.CounterVec
 	panics    prometheus.Counter
 
-	mu     sync.Mutex // guards models
-	models map[string]bool
+	mu     sync.Mutex // guards both maps; a vector finds its series only by hashing all labels
+	models map[string]*modelSeries
+	ends   map[end]*endSeries
+}
+
+// end is how a request can end: there are as many as operations and statuses.
+type end struct {
+	operation string
+	status    int
+}
+
+type endSeries struct {
+	requests            prometheus.Counter
+	duration, firstByte prometheus.Observer
+}
+
+// modelSeries are those of a model, or of all that have none of their own.
+type modelSeries struct {
+	label                            string
+	input, cached, output, reasoning prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, serving func() int64) *metrics {
@@ -47,7 +68,7 @@ func newMetrics(reg prometheus.Registerer, serving func() int64) *metrics {
 		cut: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_answers_cut_total",
 			Help: "Answers that had begun and were not finished, by who was at fault."}, []string{"by"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "oap_panics_total", Help: "Panics recovered."}),
-		models: map[string]bool{},
+		models: map[string]*modelSeries{}, ends: map[end]*endSeries{},
 	}
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "oap_requests_in_flight", Help: "Requests being served."},
 		func() float64 { return float64(serving()) }))
@@ -57,10 +78,11 @@ func newMetrics(reg prometheus.Registerer, serving func() int64) *metrics {
 
 // observe counts a finished request.
 func (m *metrics) observe(rec *proxy.Record) {
-	m.requests.WithLabelValues(rec.Operation, strconv.Itoa(rec.Status)).Inc()
-	m.duration.WithLabelValues(rec.Operation).Observe(rec.Total.Seconds())
+	e := m.end(end{rec.Operation, rec.Status})
+	e.requests.Inc()
+	e.duration.Observe(rec.Total.Seconds())
 	if rec.FirstByte > 0 {
-		m.firstByte.WithLabelValues(rec.Operation).Observe(rec.FirstByte.Seconds())
+		e.firstByte.Observe(rec.FirstByte.Seconds())
 	}
 	if n := len(rec.Attempts); n > 1 {
 		m.retries.Add(float64(n - 1))
@@ -69,11 +91,11 @@ func (m *metrics) observe(rec *proxy.Record) {
 		m.cut.WithLabelValues(ended(rec)).Inc()
 	}
 	if u := rec.Usage; u.Basis != "" {
-		model := m.modelLabel(rec.Model)
-		m.tokens.WithLabelValues("input", model).Add(float64(u.Input))
-		m.tokens.WithLabelValues("cached", model).Add(float64(u.Cached))
-		m.tokens.WithLabelValues("output", model).Add(float64(u.Output))
-		m.tokens.WithLabelValues("reasoning", model).Add(float64(u.Reasoning))
+		model := m.model(rec.Model)
+		model.input.Add(float64(u.Input))
+		model.cached.Add(float64(u.Cached))
+		model.output.Add(float64(u.Output))
+		model.reasoning.Add(float64(u.Reasoning))
 	}
 	m.pay(rec)
 }
@@ -82,22 +104,39 @@ func (m *metrics) observe(rec *proxy.Record) {
 func (m *metrics) pay(rec *proxy.Record) {
 	switch {
 	case rec.Priced:
-		m.cost.WithLabelValues(m.modelLabel(rec.Model)).Add(float64(rec.Cost) / 1e9)
+		m.cost.WithLabelValues(m.model(rec.Model).label).Add(float64(rec.Cost) / 1e9)
 	case rec.Unpriced:
-		m.unpriced.WithLabelValues(m.modelLabel(rec.Model)).Inc()
+		m.unpriced.WithLabelValues(m.model(rec.Model).label).Inc()
 	}
 }
 
-// modelLabel is the model, or "other" once there are too many.
-func (m *metrics) modelLabel(model string) string {
+func (m *metrics) end(of end) *endSeries {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.models[model] {
-		return model
+	e := m.ends[of]
+	if e == nil {
+		e = &endSeries{m.requests.WithLabelValues(of.operation, strconv.Itoa(of.status)),
+			m.duration.WithLabelValues(of.operation), m.firstByte.WithLabelValues(of.operation)}
+		m.ends[of] = e
+	}
+	return e
+}
+
+// model is the series of a model, or those of "other" once there are too many.
+func (m *metrics) model(name string) *modelSeries {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.models[name]; s != nil {
+		return s
 	}
 	if len(m.models) >= modelLabels {
-		return "other"
+		name = otherModels
 	}
-	m.models[model] = true
-	return model
+	s := m.models[name]
+	if s == nil {
+		s = &modelSeries{name, m.tokens.WithLabelValues("input", name), m.tokens.WithLabelValues("cached", name),
+			m.tokens.WithLabelValues("output", name), m.tokens.WithLabelValues("reasoning", name)}
+		m.models[name] = s
+	}
+	return s
 }

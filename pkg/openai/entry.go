@@ -29,7 +29,21 @@ func NewOperations(allow, deny []string) (*Operations, error) {
 	if err := errors.Join(o.read(allow, false), o.read(deny, true)); err != nil {
 		return nil, err
 	}
+	o.remember()
 	return o, nil
+}
+
+// remember looks once for each path without slots.
+func (o *Operations) remember() {
+	found := map[route]Match{}
+	for _, entries := range o.bySize {
+		for _, e := range entries {
+			if m, err := o.Match(e.Method, e.Path); err == nil && e.literals == len(e.segments) {
+				found[route{e.Method, e.Path}] = m
+			}
+		}
+	}
+	o.literal = found
 }
 
 func (o *Operations) read(entries []string, denied bool) error {

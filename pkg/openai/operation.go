@@ -12,6 +12,7 @@ type Operation struct {
 	Class   Class
 	Tokens  Tokens
 	Objects *Objects // what it does with objects stored upstream; nil: nothing
+	Socket  bool     // it is a WebSocket: GET with an Upgrade, and nothing else
 }
 
 // Free reports whether nobody pays for the tokens of the operation: it uses none, or shows those of another.
@@ -28,6 +29,7 @@ const (
 	ModelInJSON
 	ModelInForm // multipart/form-data; some of these operations also take JSON
 	ModelInPath // the slot named {model}
+	ModelInQuery
 )
 
 // Repeat says after which outcomes an operation may be sent to another key.
@@ -68,6 +70,7 @@ type Objects struct {
 	When  When
 	Lists *Listing // nil: it lists no family
 	Drops bool     // it deletes the object of its last slot
+	Runs  string   // the field that names a file of requests, which are carried out; empty: none
 }
 
 // Made is an object that an answer tells of: its id stands at the path, "data.#.id", of a JSON answer or of an event.

@@ -22,8 +22,12 @@ var closed = []string{"/v1/organization", "/v1/organizations", "/v1/projects", "
 
 // Operations is the operation table. It does not change once it is made.
 type Operations struct {
-	bySize map[int][]entry // by number of segments behind /v1
+	bySize  map[int][]entry // by number of segments behind /v1
+	literal map[route]Match // what is found for paths without slots, which nearly everybody asks for
 }
+
+// route is a method and a path.
+type route struct{ method, path string }
 
 // Match is an operation found, and the path to ask the upstream for.
 type Match struct {
@@ -43,6 +47,9 @@ const mostSlots = 8
 // GET is. Of two operations that match, the one with fewer slots is meant; of equals, the first. Errors are ErrHostile,
 // ErrDenied and ErrUnknown; a hostile path is never told what the table says of it.
 func (o *Operations) Match(method, escapedPath string) (Match, error) {
+	if m, found := o.literal[route{method, escapedPath}]; found {
+		return m, nil
+	}
 	if err := CheckPath(escapedPath); err != nil {
 		return Match{}, err
 	}

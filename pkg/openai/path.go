@@ -10,9 +10,11 @@ import (
 // segments, also when they are escaped once, backslashes, control bytes, broken escapes, and what would end the path. A
 // slash at the end is none of these.
 func CheckPath(escapedPath string) error {
-	segments := strings.Split(strings.TrimPrefix(escapedPath, "/"), "/")
-	for i, segment := range segments {
-		if segment == "" && i < len(segments)-1 {
+	rest, more := strings.TrimPrefix(escapedPath, "/"), true
+	for more {
+		var segment string
+		segment, rest, more = strings.Cut(rest, "/")
+		if segment == "" && more {
 			return fmt.Errorf("%w: empty segment", ErrHostile)
 		}
 		if err := checkSegment(segment); err != nil {

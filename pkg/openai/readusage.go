@@ -2,6 +2,7 @@ package openai
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -78,51 +79,80 @@ func usageOf(u gjson.Result) (Usage, bool) {
 	if !u.IsObject() || !gjson.Valid(u.Raw) {
 		return Usage{}, false
 	}
-	input, output := u.Get("input_tokens"), u.Get("output_tokens")
-	in, out := details(u, "input"), details(u, "output")
-	if input.Type != gjson.Number && output.Type != gjson.Number {
-		input, output = u.Get("prompt_tokens"), u.Get("completion_tokens")
-		in, out = details(u, "prompt"), details(u, "completion")
+	var all [len(usageNames)]part
+	find(u, usageNames[:], all[:])
+	form := all[:len(all)/2] // of responses
+	if form[0].kind != gjson.Number && form[1].kind != gjson.Number {
+		form = all[len(all)/2:] // of chat and completions
 	}
-	if input.Type != gjson.Number && output.Type != gjson.Number {
+	if form[0].kind != gjson.Number && form[1].kind != gjson.Number {
 		return Usage{}, false
 	}
+	var in, out [len(detailNames)]part
+	find(details(form[2], form[3]), detailNames[:], in[:])
+	find(details(form[4], form[5]), detailNames[:], out[:])
 	usage := Usage{Basis: Exact}
 	for _, figure := range [...]struct {
 		to   *int64
-		from gjson.Result
-	}{
-		{&usage.Input, input}, {&usage.Output, output},
-		{&usage.Cached, in.Get("cached_tokens")}, {&usage.Reasoning, out.Get("reasoning_tokens")},
-	} {
-		if figure.from.Type == gjson.Null { // or absent
+		from *part
+	}{{&usage.Input, &form[0]}, {&usage.Output, &form[1]}, {&usage.Cached, &in[0]}, {&usage.Reasoning, &out[1]}} {
+		if figure.from.kind == gjson.Null { // or absent
 			continue
 		}
 		var ok bool
-		if *figure.to, ok = tokensIn(figure.from); !ok {
+		if *figure.to, ok = figure.from.tokens(); !ok {
 			return Usage{}, false
 		}
 	}
 	// Of these nothing but a price depends, so that one which cannot be costs no other figure.
-	usage.Written, _ = tokensIn(in.Get("cache_write_tokens"))
-	usage.AudioIn, _ = tokensIn(in.Get("audio_tokens"))
-	usage.AudioOut, _ = tokensIn(out.Get("audio_tokens"))
-	usage.ImageIn, _ = tokensIn(in.Get("image_tokens"))
-	usage.ImageOut, _ = tokensIn(out.Get("image_tokens"))
+	usage.Written, _ = in[2].tokens()
+	usage.AudioIn, _ = in[3].tokens()
+	usage.AudioOut, _ = out[3].tokens()
+	usage.ImageIn, _ = in[4].tokens()
+	usage.ImageOut, _ = out[4].tokens()
 	return usage, true
 }
 
-func tokensIn(n gjson.Result) (int64, bool) {
-	if n.Type != gjson.Number || n.Num < 0 || n.Num > mostTokens {
-		return 0, false
-	}
-	return int64(n.Num), true
+// usageNames are the members of a usage that are read: two figures and what each is made of, in either of two forms.
+// Transcriptions and the realtime API spell details without the s.
+var usageNames = [...]string{
+	"input_tokens", "output_tokens", "input_tokens_details", "input_token_details", "output_tokens_details", "output_token_details",
+	"prompt_tokens", "completion_tokens", "prompt_tokens_details", "prompt_token_details", "completion_tokens_details", "completion_token_details",
 }
 
-// details is the object that says what a figure is made of. Transcriptions and the realtime API spell it without the s.
-func details(u gjson.Result, of string) gjson.Result {
-	if d := u.Get(of + "_tokens_details"); d.IsObject() {
-		return d
+var detailNames = [...]string{"cached_tokens", "reasoning_tokens", "cache_write_tokens", "audio_tokens", "image_tokens"}
+
+// part is what is kept of a member of an object.
+type part struct {
+	raw  string // empty: it is not there
+	kind gjson.Type
+	num  float64
+}
+
+// find reads the members of those names in one pass. Of two with one name it takes the first.
+func find(object gjson.Result, names []string, into []part) {
+	object.ForEach(func(key, value gjson.Result) bool {
+		if i := slices.Index(names, key.String()); i >= 0 && into[i].raw == "" {
+			into[i] = part{value.Raw, value.Type, value.Num}
+		}
+		return true
+	})
+}
+
+func (m *part) tokens() (int64, bool) {
+	if m.kind != gjson.Number || m.num < 0 || m.num > mostTokens {
+		return 0, false
 	}
-	return u.Get(of + "_token_details")
+	return int64(m.num), true
+}
+
+// details is the object that says what a figure is made of, in the better of two spellings.
+func details(usual, other part) gjson.Result {
+	if strings.HasPrefix(usual.raw, "{") {
+		return gjson.Result{Type: gjson.JSON, Raw: usual.raw}
+	}
+	if strings.HasPrefix(other.raw, "{") {
+		return gjson.Result{Type: gjson.JSON, Raw: other.raw}
+	}
+	return gjson.Result{}
 }

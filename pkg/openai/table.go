@@ -99,6 +99,11 @@ func (op *Operation) body(word string) bool {
 		op.Model = ModelInForm
 	case "form":
 		op.Model, op.Unnamed = ModelInForm, true
+	case "socket":
+		op.Socket = op.Method == http.MethodGet
+		return op.Socket
+	case "query":
+		op.Model = ModelInQuery
 	default:
 		return false
 	}
@@ -138,6 +143,9 @@ func (op *Operation) object(name, value string) bool {
 		op.Objects.When = IfStored
 	case name == "when" && value == "kept":
 		op.Objects.When = IfKept
+	case name == "runs":
+		op.Objects.Runs = value
+		return value != ""
 	case name == "drops":
 		op.Objects.Drops = op.Method == http.MethodDelete
 		return op.Objects.Drops

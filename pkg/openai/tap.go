@@ -21,10 +21,18 @@ type Tap struct {
 	events bool // server-sent events; otherwise one JSON document
 	silent bool // neither: nothing to read
 
-	line   []byte // the unfinished line, or the body; of a long one some of its last bytes, at least tailKept
-	cut    bool   // line is long: its beginning was read by seeHead, and is gone
-	named  kind   // by the event's own name, which stands on a line before its data
-	begun  kind   // by the beginning of a long line, to be counted when its end comes
+	line  []byte // the unfinished line, or the body; of a long one some of its last bytes, at least tailKept
+	cut   bool   // line is long: its beginning was read by seeHead, and is gone
+	named kind   // by the event's own name, which stands on a line before its data
+	begun kind   // by the beginning of a long line, to be counted when its end comes
+	reading
+
+	end   reading // as it stands when no more bytes come
+	ready bool    // end was read, and nothing came since
+}
+
+// reading is what was read.
+type reading struct {
 	usage  Usage
 	known  bool
 	deltas int64
@@ -34,15 +42,23 @@ type Tap struct {
 
 // NewTap makes a tap for an answer of the content type. Of a type that is neither events nor JSON it reads nothing.
 func NewTap(contentType string) *Tap {
+	t := new(Tap)
+	t.Reset(contentType)
+	return t
+}
+
+// Reset makes it a new tap with the memory of the old one.
+func (t *Tap) Reset(contentType string) {
 	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
 	media = strings.TrimSpace(media)
 	events := media == "text/event-stream"
-	return &Tap{events: events, silent: !events && media != "application/json" && !strings.HasSuffix(media, "+json")}
+	*t = Tap{line: t.line[:0], events: events, silent: !events && media != "application/json" && !strings.HasSuffix(media, "+json")}
 }
 
 // Write takes the next bytes. It keeps none of p.
 func (t *Tap) Write(p []byte) (int, error) {
 	n := len(p)
+	t.ready = false
 	if t.silent {
 		return n, nil
 	}
@@ -153,8 +169,11 @@ func (t *Tap) read(data []byte) kind {
 	return means
 }
 
-// final is the tap as it stands when no more bytes come. A line may be a whole event even so.
-func (t *Tap) final() Tap {
+// final is what was read when no more bytes come. A line may be a whole event even so.
+func (t *Tap) final() *reading {
+	if t.ready {
+		return &t.end
+	}
 	end := *t
 	switch {
 	case t.silent:
@@ -168,29 +187,18 @@ func (t *Tap) final() Tap {
 			end.see(t.line)
 		}
 	}
-	return end
+	t.end, t.ready = end.reading, true
+	return &t.end
 }
 
 // Usage is what the upstream said was used; false while it has not.
-func (t *Tap) Usage() (Usage, bool) {
-	end := t.final()
-	return end.usage, end.known
-}
+func (t *Tap) Usage() (Usage, bool) { return t.final().usage, t.final().known }
 
 // Deltas is how many events carried output: roughly one token each.
-func (t *Tap) Deltas() int64 {
-	end := t.final()
-	return end.deltas
-}
+func (t *Tap) Deltas() int64 { return t.final().deltas }
 
 // Ended reports whether the stream's own last event was seen.
-func (t *Tap) Ended() bool {
-	end := t.final()
-	return end.ended
-}
+func (t *Tap) Ended() bool { return t.final().ended }
 
 // Failed reports whether the stream told of a failure.
-func (t *Tap) Failed() bool {
-	end := t.final()
-	return end.failed
-}
+func (t *Tap) Failed() bool { return t.final().failed }

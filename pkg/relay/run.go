@@ -37,6 +37,7 @@ type run struct {
 	paused    bool // the one pause for an overloaded provider was taken
 	unheard   bool // no second key could be asked, for want of budget
 	why       Why  // only for calls that are to be explained
+	need      balancer.Need
 }
 
 func newRun(r *Relay, call *proxy.Call, rec *proxy.Record, account string) *run {
@@ -98,7 +99,7 @@ func (t *try) report() {
 
 func (r *run) ask() balancer.Ask {
 	ask := balancer.Ask{Pool: r.call.Client.Pool, Model: r.call.Head.Model, Account: r.account,
-		Tried: make([]*proxy.Key, 0, len(r.tries))}
+		Tried: make([]*proxy.Key, 0, len(r.tries)), Need: r.need}
 	for _, t := range r.tries {
 		ask.Tried = append(ask.Tried, t.pick.Key)
 		ask.Last = t.verdict().Outcome

@@ -89,6 +89,13 @@ func (r Rate) Units(span time.Duration) int64 {
 	return min(divide(span.Microseconds(), count, per, 0), r.Burst)
 }
 
+// Share is the part of a rate that one among so many replicas may let through while nobody can say what the others do. No
+// share of a burst is less than one, or nothing would ever pass.
+func (r Rate) Share(replicas int) Rate {
+	n := int64(max(replicas, 1))
+	return Rate{Count: r.Count, Per: r.Per * time.Duration(n), Burst: max(r.Burst/n, 1)}
+}
+
 // micros is a*b/c microseconds, within what both stores can keep.
 func micros(a, b, c, more int64) time.Duration {
 	if a < 0 {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"time"
@@ -34,9 +35,15 @@ type Answer struct {
 	Verdict proxy.Verdict
 
 	client *Client
-	resp   *http.Response // nil: there was no answer
-	held   []byte         // the body of a failure
+	resp   *http.Response     // nil: there was no answer
+	held   []byte             // the body of a failure
+	socket io.ReadWriteCloser // the connection itself, once the upstream switched to WebSocket
 	cancel context.CancelCauseFunc
+
+	body      source
+	quiet     quiet
+	trace     httptrace.ClientTrace
+	connected bool
 }
 
 // Answered reports whether there is an answer that could be passed on.
@@ -52,6 +59,7 @@ func (a *Answer) RequestID() string {
 
 // Close ends the attempt; an answer that is still running is cancelled at the upstream.
 func (a *Answer) Close() {
+	a.quiet.end()
 	a.cancel(errClosed)
 	if a.resp != nil {
 		a.resp.Body.Close()
@@ -81,13 +89,27 @@ func (a *Answer) Whole(most int64) ([]byte, error) {
 	if a.held != nil {
 		return a.held, nil
 	}
-	timer := time.AfterFunc(heldWait, func() { a.cancel(errIdle) })
-	defer timer.Stop()
-	body, err := io.ReadAll(io.LimitReader(a.resp.Body, most+1))
+	body, err := io.ReadAll(io.LimitReader(a.Reader(), most+1))
 	if err == nil && int64(len(body)) > most {
 		err = errors.New("the answer is too long")
 	}
 	return body, err
+}
+
+// Reader reads such a body as it comes. Silence ends it, as it would end one that is forwarded.
+func (a *Answer) Reader() io.Reader {
+	if a.held != nil {
+		return bytes.NewReader(a.held)
+	}
+	return idleReader{a}
+}
+
+type idleReader struct{ *Answer }
+
+func (r idleReader) Read(p []byte) (int, error) {
+	timer := time.AfterFunc(r.client.opts.IdleTimeout, func() { r.cancel(errIdle) })
+	defer timer.Stop()
+	return r.resp.Body.Read(p)
 }
 
 // decode undoes the encoding of a failure's body: nobody asked for one, and secrets could not be masked in it.
@@ -109,6 +131,11 @@ type Forwarding struct {
 	Head      bool // the caller asked for the headers only
 	// Watch makes a reader of the body, by its content type, that sees all bytes before the caller does; nil for none.
 	Watch func(contentType string) io.Writer
+	// Gate decides of each text message in a session whether the upstream may have it; an error ends the session, and its text
+	// goes to the caller. Messages are held until they are whole, and binary ones are refused. nil: all may pass as they come.
+	Gate func(text []byte) error
+	// Charge is told of each usage in a session as it comes; nil: nobody wants to know before its end.
+	Charge func(u openai.Usage, model string)
 }
 
 // Delivered says what reached the caller.
@@ -118,11 +145,16 @@ type Delivered struct {
 	Deltas    int64         // stream events that carried output
 	Bytes     int64
 	FirstByte time.Time // zero: no byte was written
+	Model     string    // that a session says it used
+	Session   *proxy.Session
 }
 
 // Forward passes the answer to the caller. It returns when the answer has ended, one way or the other; a cut answer must
 // not be ended cleanly by whoever owns w.
 func (a *Answer) Forward(w http.ResponseWriter, how Forwarding) Delivered {
+	if a.socket != nil {
+		return a.bridge(w, how)
+	}
 	a.copyHeader(w.Header())
 	d := Delivered{Verdict: a.Verdict}
 	if a.held != nil {
@@ -176,7 +208,9 @@ func (a *Answer) writeHeld(w http.ResponseWriter, how Forwarding, d *Delivered) 
 // stream copies the body: whatever one read returned goes out in one write, and in one flush where the caller waits for
 // events. The tap reads beside the bytes, so that an event which we cannot read costs us its usage and the caller nothing.
 func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
-	tap := openai.NewTap(a.contentType())
+	tap := a.client.taps.Get().(*openai.Tap)
+	defer a.client.taps.Put(tap)
+	tap.Reset(a.contentType())
 	out := newOutlet(w, a.client.opts.WriteTimeout, a.resp.ContentLength < 0 || a.isStream())
 	defer out.done()
 	if how.HideUsage {
@@ -200,13 +234,17 @@ func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
 
 // pump moves bytes until one side ends. io.EOF from the upstream is a nil readErr.
 func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer, d *Delivered) (readErr, writeErr error) {
-	buf := a.client.buffers.Get().(*[]byte)
-	defer a.client.buffers.Put(buf)
-	idle := time.AfterFunc(a.client.opts.IdleTimeout, func() { a.cancel(errIdle) })
-	defer idle.Stop()
+	buffers := &a.client.buffers
+	if a.isStream() {
+		buffers = &a.client.small
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	a.quiet.within(a.client.opts.IdleTimeout)
 	for {
+		a.quiet.wait()
 		n, err := a.resp.Body.Read(*buf)
-		idle.Stop() // while the caller takes its time, the upstream is not silent
+		a.quiet.heard() // while the caller takes its time, the upstream is not silent
 		if n > 0 {
 			tap.Write((*buf)[:n])
 			if watch != nil {
@@ -222,7 +260,6 @@ func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer, d *Delivere
 		case err != nil:
 			return err, nil
 		}
-		idle.Reset(a.client.opts.IdleTimeout)
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"openai-api-proxy/pkg/openai"
 )
 
-// outlet writes to the caller: each write has its own deadline, since a deadline for the whole answer would cut long
-// streams and none at all would let a stalled reader hold one open for ever.
+// outlet writes to the caller: each write has a deadline, since a deadline for the whole answer would cut long streams and
+// none at all would let a stalled reader hold one open for ever. It is set anew only when an eighth of it is gone.
 type outlet struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -17,7 +17,12 @@ type outlet struct {
 	filter  *openai.UsageFilter
 	bytes   int64
 	first   time.Time
+	armed   time.Time // when the deadline was set; zero: there is none
 }
+
+// kept is how much of an answer the server keeps at least until the handler ends, or flushes: writing that waits for
+// nobody.
+const kept = 2 << 10
 
 func newOutlet(w http.ResponseWriter, timeout time.Duration, flush bool) *outlet {
 	return &outlet{w: w, control: http.NewResponseController(w), timeout: timeout, flush: flush}
@@ -34,10 +39,13 @@ func (o *outlet) send(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	// A writer without deadlines, as in a test, is no reason to fail.
-	_ = o.control.SetWriteDeadline(time.Now().Add(o.timeout))
+	now := time.Now()
 	if o.first.IsZero() {
-		o.first = time.Now()
+		o.first = now
+	}
+	if (o.flush || o.bytes+int64(len(p)) > kept) && now.Sub(o.armed) > o.timeout/8 {
+		_ = o.control.SetWriteDeadline(now.Add(o.timeout)) // a writer without deadlines, as in a test, is no reason to fail
+		o.armed = now
 	}
 	n, err := o.w.Write(p)
 	o.bytes += int64(n)
@@ -56,4 +64,8 @@ func (o *outlet) finish() error {
 }
 
 // done lifts the deadline: the connection serves other requests, and the server itself sets none.
-func (o *outlet) done() { _ = o.control.SetWriteDeadline(time.Time{}) }
+func (o *outlet) done() {
+	if !o.armed.IsZero() {
+		_ = o.control.SetWriteDeadline(time.Time{})
+	}
+}

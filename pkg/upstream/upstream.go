@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
 )
 
@@ -35,7 +36,10 @@ type Options struct {
 type Client struct {
 	opts      Options
 	transport *http.Transport
-	buffers   sync.Pool
+	buffers   sync.Pool    // of *[]byte, for documents
+	small     sync.Pool    // the same, for streams
+	taps      sync.Pool    // of *openai.Tap
+	held      atomic.Int64 // bytes of messages that sessions hold until they were looked at
 }
 
 const (
@@ -44,6 +48,8 @@ const (
 	// idleConnections per upstream host: the stock 2 would make every burst dial again.
 	idleConnections = 1024
 	copyBuffer      = 16 << 10
+	// streamBuffer is as long as what the transport reads at once: a stream may be open for minutes, with thousands beside it.
+	streamBuffer = 4 << 10
 )
 
 // New makes a Client. Close it to give the idle connections back.
@@ -67,6 +73,8 @@ func New(o Options) *Client {
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 15 * time.Second},
 	}}
 	c.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
+	c.small.New = func() any { b := make([]byte, streamBuffer); return &b }
+	c.taps.New = func() any { return new(openai.Tap) }
 	return c
 }
 
@@ -80,45 +88,40 @@ func (c *Client) Close() error {
 // models think for minutes before the first header of an answer that is not streamed. The answer is never nil; what became
 // of the attempt is its Verdict. Close it.
 func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patience time.Duration) *Answer {
-	ctx, cancel := context.WithCancelCause(ctx)
-	a := &Answer{client: c, cancel: cancel}
-	connected := false
-	body := &source{Body: call.Body}
-	var answered atomic.Bool // a body may still be written while it is answered
-	silence := time.AfterFunc(patience, func() {
-		if !answered.Load() {
-			cancel(errSilent)
-		}
-	})
-	defer silence.Stop()
-	trace := &httptrace.ClientTrace{
-		// The transport tries again by itself when a pooled connection turns out to be dead: only the last counts.
-		GetConn: func(string) { connected = false },
-		GotConn: func(httptrace.GotConnInfo) { connected = true },
-	}
-	if !body.Replayable() {
+	a := &Answer{client: c, body: source{Body: call.Body}}
+	ctx, a.cancel = context.WithCancelCause(ctx)
+	a.quiet.begin(a.cancel, patience)
+	// The transport tries again by itself when a pooled connection turns out to be dead: only the last counts.
+	a.trace.GetConn = func(string) { a.connected = false }
+	a.trace.GotConn = func(httptrace.GotConnInfo) { a.connected = true }
+	if a.body.Replayable() {
+		a.quiet.wait()
+	} else {
 		// A body that still comes from the caller may take as long as the caller does; the wait begins when it was sent. An
 		// upstream that never reads one that is held must not hold us.
-		silence.Stop()
-		trace.WroteRequest = func(httptrace.WroteRequestInfo) { silence.Reset(patience) }
+		a.trace.WroteRequest = func(httptrace.WroteRequestInfo) { a.quiet.sent() }
 	}
-	ctx = httptrace.WithClientTrace(ctx, trace)
-	req, err := outgoing(ctx, key, call, body)
+	ctx = httptrace.WithClientTrace(ctx, &a.trace)
+	req, err := outgoing(ctx, key, call, &a.body)
 	if err != nil {
 		a.Verdict = proxy.Verdict{Outcome: proxy.CallerFault, Err: err}
 		return a
 	}
 	resp, err := c.transport.RoundTrip(req)
-	answered.Store(true)
+	a.quiet.answered()
 	if err != nil {
-		a.Verdict = failed(ctx, err, connected)
-		if lost := body.failure(); lost != nil {
+		a.Verdict = failed(ctx, err, a.connected)
+		if lost := a.body.failure(); lost != nil {
 			// The caller's body broke off: no key is to blame for that.
 			a.Verdict = proxy.Verdict{Outcome: proxy.CallerGone, Err: lost}
 		}
 		return a
 	}
 	a.resp = resp
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		a.switched(call)
+		return a
+	}
 	if resp.StatusCode >= 400 {
 		a.hold()
 	}
@@ -168,6 +171,9 @@ func outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call, body *sourc
 		return nil, err
 	}
 	req.Header = forwardHeader(call.Header, key)
+	if call.Op.Socket {
+		askUpgrade(req.Header, call.Header)
+	}
 	req.Host = ""
 	if body.Length != 0 {
 		req.ContentLength = body.Length

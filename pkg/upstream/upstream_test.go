@@ -325,3 +325,35 @@ func hangUp(w http.ResponseWriter) {
 	conn.(*net.TCPConn).SetLinger(0)
 	conn.Close()
 }
+
+// TestSilence lets the timer go off after each way an attempt can have gone.
+func TestSilence(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(q *quiet)
+		want error
+	}{
+		{"before headers", func(q *quiet) { q.wait() }, errSilent},
+		{"nobody waits", func(q *quiet) { q.wait(); q.heard() }, nil},
+		{"answered in time", func(q *quiet) { q.wait(); q.answered() }, nil},
+		{"sent after the answer", func(q *quiet) { q.answered(); q.sent() }, nil},
+		{"inside", func(q *quiet) { q.wait(); q.answered(); q.wait() }, errIdle},
+		{"over", func(q *quiet) { q.wait(); q.end() }, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got error
+			q := new(quiet)
+			q.begin(func(err error) { got = err }, time.Hour)
+			c.do(q)
+			q.mu.Lock()
+			q.limit = 1 // any silence has lasted that long by now
+			q.mu.Unlock()
+			time.Sleep(time.Microsecond)
+			q.look()
+			q.end()
+			if got != c.want {
+				t.Errorf("ended with %v, want %v", got, c.want)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import OpenAI, { toFile } from 'openai'
+import { OpenAIRealtimeWebSocket } from 'openai/realtime/websocket'
 
 const client = new OpenAI({ maxRetries: 0 })
 const model = 'gpt-4o-mini'
@@ -118,4 +119,19 @@ test('abort in the middle of a stream', async () => {
     if (++chunks === 3) stream.controller.abort()
   }
   assert.ok(chunks >= 3 && chunks <= 5, `${chunks} chunks`) // what had arrived already is still handed out
+})
+
+test('realtime as in a browser, with the token in the subprotocol', async () => {
+  const plain = (url) => { url.protocol = 'ws' } // the SDK asks for TLS whatever baseURL says, and here is none
+  const session = new OpenAIRealtimeWebSocket({ model: 'gpt-realtime', onURL: plain }, client)
+  const done = new Promise((resolve, reject) => {
+    session.on('response.done', resolve)
+    session.on('error', reject)
+  })
+  session.on('session.created', () => session.send({ type: 'response.create' }))
+  assert.equal((await done).response.usage.output_tokens, 20)
+  assert.equal(session.socket.protocol, 'realtime')
+  const closed = new Promise((resolve) => session.socket.addEventListener('close', resolve))
+  session.close({ code: 1000, reason: 'bye' })
+  assert.equal((await closed).code, 1000)
 })

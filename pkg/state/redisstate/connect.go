@@ -35,6 +35,8 @@ func connect(rawURL string) (hot, slow redis.UniversalClient, err error) {
 	fast.ContextTimeoutEnabled = true
 	fast.MinIdleConns = 4
 	fast.PoolSize = 64
+	// What is said here is short, and the library's buffers of 32 KiB each way would be 4 MiB for as many connections.
+	fast.ReadBufferSize, fast.WriteBufferSize = 4<<10, 4<<10
 	calm := *opts
 	calm.MaxRetries = -1
 	calm.DialTimeout, calm.ReadTimeout, calm.WriteTimeout, calm.PoolTimeout = slowTimeout, slowTimeout, slowTimeout, slowTimeout

@@ -14,7 +14,7 @@ type keys struct{ prefix string }
 // cursor is a counter: "oap:{p:<pool>}".
 func (k keys) cursor(pool string) string { return k.prefix + ":{p:" + pool + "}" }
 
-// limits is the hash of all limits of a subject, "c:team-a" or "k:key1": "oap:{c:team-a}".
+// limits is the hash of all limits of a subject, "c:team-a", "k:key1" or "a:org-a": "oap:{c:team-a}".
 func (k keys) limits(subject string) string { return k.prefix + ":{" + subject + "}" }
 
 // open is the sorted set of a subject's reservations that can be settled, "oap:{c:team-a}:open", slots that of those which
@@ -61,6 +61,13 @@ func (k keys) objectOrder(owner string, f openai.Family) string {
 	return k.objects(owner, f) + ":order"
 }
 func (k keys) goneObjects(owner string, f openai.Family) string { return k.objects(owner, f) + ":gone" }
+
+// told is held by whoever told an alert of that name: "oap:{alerts}:told:<name>", ended likewise of one that ended. What lasts is a
+// hash beside it, and the latest alerts are a stream.
+func (k keys) told(name string) string  { return k.prefix + ":{alerts}:told:" + name }
+func (k keys) ended(name string) string { return k.prefix + ":{alerts}:ended:" + name }
+func (k keys) lasting() string          { return k.prefix + ":{alerts}:lasting" }
+func (k keys) alerts() string           { return k.prefix + ":{alerts}:latest" }
 
 // failures is the prefix of the counters of failed authentications, by address: "oap:failures:auth:1m0s:192.0.2.1/32".
 func (k keys) failures() string { return k.prefix + ":failures" }
