@@ -4,7 +4,7 @@ BIN     := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build run demo test tools check unit manifests conformance chaos ha roll fuzz bench clean
+.PHONY: help build run demo test tools check unit manifests conformance chaos ha roll fuzz bench release reproduce clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,7 +25,7 @@ tools: ## install what the tests need beside Go and Node, where it is missing
 	@deploy/tools.sh
 
 check: ## formatting and vet
-	@test -z "$$(gofmt -l cmd pkg)" || { gofmt -l cmd pkg; echo 'run gofmt on these files'; exit 1; }
+	@test -z "$$(gofmt -l cmd pkg deploy)" || { gofmt -l cmd pkg deploy; echo 'run gofmt on these files'; exit 1; }
 	$(GO) vet ./...
 
 unit: ## Go tests, with the race detector and in random order
@@ -54,5 +54,11 @@ fuzz: ## every fuzz target for FUZZTIME each (default 200000x)
 bench: tools build ## what it costs, beside nginx and a bare ReverseProxy, into docs/performance.md (BENCH=short: roughly)
 	$(GO) run ./deploy/bench -proxy $(BIN)/openai-api-proxy $(if $(filter short,$(BENCH)),-short -docs '')
 
+release: ## archives for six platforms and their checksums in dist/; the same commit and Go make the same bytes
+	$(GO) run ./deploy/release -version '$(VERSION)' -time "$$(git log -1 --format=%ct)"
+
+reproduce: ## build a release twice, the second time from nothing in another folder, and compare
+	RELEASE=full $(GO) test -count=1 -v -timeout 30m ./deploy/release
+
 clean: ## remove what was built
-	rm -rf $(BIN)
+	rm -rf $(BIN) dist

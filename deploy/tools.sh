@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go and Node, where it is missing, from the system's packages: redis-server, a C compiler
-# for the race detector, nginx and Caddy for the rolling update, and what the README's examples run with.
+# for the race detector, nginx and Caddy for the rolling update, systemd to judge the unit, and what the README's examples run with.
 set -euo pipefail
 missing=()
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v redis-cli >/dev/null || missing+=(redis-tools)
 command -v nginx >/dev/null || missing+=(nginx-light)
 command -v caddy >/dev/null || missing+=(caddy)
+if [ "$(uname)" = Linux ]; then command -v systemd-analyze >/dev/null || missing+=(systemd); fi
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v python3 >/dev/null || missing+=(python3)
 command -v curl >/dev/null || missing+=(curl ca-certificates)

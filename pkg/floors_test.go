@@ -30,6 +30,7 @@ var may = map[string]string{
 	"admission":        "state",
 	"balancer":         "state",
 	"usage":            "state",
+	"alert":            "state",
 	"upstream":         "",
 	"relay":            "admission balancer price upstream usage",
 	"edge":             "auth relay",

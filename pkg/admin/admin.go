@@ -85,6 +85,12 @@ type Options struct {
 	Refresh func(ctx context.Context) (order int64, all []state.Replica, err error)
 	// Degraded is since when the shared state has not answered; zero: it does. nil: it is never away.
 	Degraded func() time.Time
+	// Alerts lists the latest alerts, newest first: those after an id, or as many as there are, at most limit.
+	Alerts func(ctx context.Context, after string, limit int) ([]state.Alert, error)
+	// Alerting tells what is told of, and whether anybody is called.
+	Alerting func() Alerting
+	// TryWebhook calls the webhook once. Its error says why that failed, and names no URL.
+	TryWebhook func(ctx context.Context) error
 	// Fixed lists what needs a restart, in the order in which it is to be shown.
 	Fixed func() []Fixed
 
@@ -173,6 +179,8 @@ func (a *API) routes() []route {
 		{"GET", "/requests", a.listRequests},
 		{"GET", "/requests/:id", a.getRequest},
 		{"GET", "/events", a.events},
+		{"GET", "/alerts", a.listAlerts},
+		{"POST", "/alerts/test", a.testWebhook},
 
 		{"GET", "/settings", a.getSettings},
 		{"PATCH", "/settings", a.patchSettings},

@@ -156,8 +156,11 @@ func scenes() []scene {
 	}
 }
 
-// mistaken is a rig whose configuration has a mistake.
-func mistaken(r *rig) { r.members[0].Config.Error = "c.yaml:1:1: is not JSON" }
+// mistaken is a rig whose configuration has a mistake, and no webhook.
+func mistaken(r *rig) {
+	r.members[0].Config.Error = "c.yaml:1:1: is not JSON"
+	r.webhook = func() error { return proxy.Faultf(proxy.Conflict, "no webhook is configured") }
+}
 
 // conflicting asks for what does not go with what there is. There is no encryption key, either.
 func conflicting(o string) asked {

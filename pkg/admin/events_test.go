@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 )
 
@@ -64,6 +66,46 @@ func (r *rig) listen(t *testing.T, types string) *ears {
 	}()
 	t.Cleanup(leave)
 	return e
+}
+
+// An alert is heard by those who listen to any replica, in the order in which alerts were told.
+func TestAlertsAreEvents(t *testing.T) {
+	r := newRig(t)
+	r.feed.every = 10 * time.Millisecond
+	tell := func(id string) {
+		t.Helper()
+		text := `{"id":"` + id + `","event":"pool_empty","at":"2027-01-01T00:00:00Z","text":"made up","pool":"","replica":"r2"}`
+		if first, err := r.store.Tell(t.Context(), state.Alert{Name: id, Text: []byte(text)}, id, time.Minute); !first || err != nil {
+			t.Fatal(first, err)
+		}
+	}
+	tell("before")
+	e := r.listen(t, "?types=alert")
+	r.looked()
+	tell("one")
+	tell("two")
+	for _, want := range []string{"one", "two"} {
+		if heard := e.next("alert"); heard.data["id"] != want || heard.data["pool"] != "" {
+			t.Errorf("heard %v, want %s", heard, want)
+		}
+	}
+	list := r.do("GET", "/api/alerts?limit=2", "")
+	if ids := list.ids(); len(ids) != 2 || ids[0] != "two" || list.doc["webhook"] != true {
+		t.Errorf("listed are %s", list.body)
+	}
+}
+
+func TestWebhookIsTested(t *testing.T) {
+	r := newRig(t)
+	if got := r.do("POST", "/api/alerts/test", ""); got.doc["delivered"] != true {
+		t.Error(got.body)
+	}
+	r.webhook = func() error { return errors.New("it answers 500") }
+	if got := r.do("POST", "/api/alerts/test", ""); got.doc["delivered"] != false || got.doc["error"] != "it answers 500" {
+		t.Error(got.body)
+	}
+	r.webhook = func() error { return proxy.Faultf(proxy.Conflict, "no webhook is configured") }
+	r.do("POST", "/api/alerts/test", "").want(t, 409, "conflict")
 }
 
 // next waits for an event.

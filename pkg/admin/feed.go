@@ -19,9 +19,10 @@ const (
 	requestEvent = "request" // a request finished, anywhere in the fleet
 	stateEvent   = "state"   // the shared state is away, or back
 	replicaEvent = "replica" // a replica joined or left
+	alertEvent   = "alert"   // operators were told of something, by any replica
 )
 
-var eventTypes = []string{keyEvent, configEvent, requestEvent, stateEvent, replicaEvent}
+var eventTypes = []string{keyEvent, configEvent, requestEvent, stateEvent, replicaEvent, alertEvent}
 
 const (
 	// mostListeners bounds the listeners of this replica.

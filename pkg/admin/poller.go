@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ type poller struct {
 	config   *configNews
 	replicas map[string]state.Replica
 	newest   *string // where the newest request stood
+	alert    *string // id of the newest alert; nil: not looked at yet
 	away     *stateNews
 	looks    int
 	looked   atomic.Int64 // looks that are over; read by tests
@@ -102,6 +104,11 @@ func (p *poller) look(ctx context.Context) {
 		p.newest = nil
 	} else {
 		p.follow(ctx)
+	}
+	if !p.feed.wants(alertEvent) {
+		p.alert = nil
+	} else {
+		p.lookAtAlerts(ctx)
 	}
 	if !p.feed.wants(replicaEvent) {
 		p.replicas = nil
@@ -176,6 +183,27 @@ func (p *poller) follow(ctx context.Context) {
 	for _, r := range slices.Backward(fresh) {
 		p.feed.tell(p, requestEvent, requestOf(&r))
 	}
+}
+
+// lookAtAlerts tells of what operators were told since the last look, oldest first.
+func (p *poller) lookAtAlerts(ctx context.Context) {
+	after, limit := "", 1
+	if p.alert != nil {
+		after, limit = *p.alert, state.AlertsKept
+	}
+	fresh, err := p.api.Alerts(ctx, after, limit)
+	if err != nil {
+		return // the next look begins where this one did
+	}
+	if p.alert != nil {
+		for _, a := range slices.Backward(fresh) {
+			p.feed.tell(p, alertEvent, json.RawMessage(a.Text))
+		}
+	}
+	if len(fresh) > 0 {
+		after = fresh[0].ID
+	}
+	p.alert = &after
 }
 
 func (p *poller) lookAtReplicas(ctx context.Context) {

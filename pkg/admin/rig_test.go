@@ -68,6 +68,7 @@ type rig struct {
 	self     state.Replica
 	members  []state.Replica
 	away     time.Time
+	webhook  func() error // what becomes of a call
 }
 
 // settings of a rig.
@@ -110,7 +111,7 @@ func newRig(t testing.TB, with ...settings) *rig {
 		t.Fatal(err)
 	}
 
-	gate := auth.New(auth.Options{Failures: auth.NewFailureStore(), Rate: limiter.Rate{Period: time.Minute, Limit: 60}, Log: log, Metrics: reg})
+	gate := auth.New(auth.Options{Failures: auth.NewFailureStore(), Rate: limiter.Rate{Period: time.Minute, Limit: 100}, Log: log, Metrics: reg})
 	e := edge.New(edge.Options{Usage: r.meter, Log: log, Metrics: reg})
 	if set.limiter == nil {
 		set.limiter, set.rate = auth.NewFailureStore(), limiter.Rate{Period: time.Minute, Limit: 1 << 30}
@@ -118,14 +119,20 @@ func newRig(t testing.TB, with ...settings) *rig {
 	r.self = state.Replica{ID: "r1", Host: "host", Address: "127.0.0.1:1", Version: "test", Started: time.Now(), Ready: true,
 		Config: state.ReplicaConfig{Fingerprint: "0123456789", Loaded: time.Now()}}
 	r.members = []state.Replica{r.self}
+	r.webhook = func() error { return nil }
 	r.refresh = func() (int64, []state.Replica, error) { return 0, r.members, nil }
 	r.API = New(Options{Gate: auth.NewAdmin(auth.AdminOptions{Token: proxy.NewSecret(adminToken), Gate: gate}), Catalog: cat, Keys: r.keys,
 		Usage: r.meter, Quotas: r.permits, Owners: r.owners, Limiter: set.limiter, Rate: set.rate, Replica: func() state.Replica { return r.self },
 		Fleet:    func(context.Context) ([]state.Replica, error) { return r.members, nil },
 		Refresh:  func(context.Context) (int64, []state.Replica, error) { return r.refresh() },
 		Degraded: func() time.Time { return r.away },
-		Fixed:    func() []Fixed { return []Fixed{{"REDIS_URL", "not set", "default"}} },
-		Metrics:  reg, ClientAddr: e.ClientAddr, Fail: edge.Fail, Log: log})
+		Alerts: func(ctx context.Context, after string, limit int) ([]state.Alert, error) {
+			return r.store.Told(ctx, after, limit)
+		},
+		Alerting:   func() Alerting { return Alerting{[]float64{.8, 1}, true} },
+		TryWebhook: func(context.Context) error { return r.webhook() },
+		Fixed:      func() []Fixed { return []Fixed{{"REDIS_URL", "not set", "default"}} },
+		Metrics:    reg, ClientAddr: e.ClientAddr, Fail: edge.Fail, Log: log})
 	r.used.every, r.used.wait = 0, readWithin // a test sees what it did
 	r.engine = e.NewEngine()
 	r.Mount(r.engine)

@@ -61,6 +61,7 @@ type Admission struct {
 	refusals *refusals
 	outputs  *outputs
 	teller   *teller
+	stirred  *stirred
 	leases   *leases // nil: none are taken
 	metrics  *metrics
 
@@ -74,7 +75,7 @@ func New(store buckets, o Options) *Admission {
 		o.Replicas = func() int { return 1 }
 	}
 	a := &Admission{store: store, replicas: o.Replicas, log: o.Log, local: newLocal(), outage: &outage{log: o.Log},
-		refusals: newRefusals(), outputs: newOutputs(), epoch: rand.Text()[:12]}
+		refusals: newRefusals(), outputs: newOutputs(), stirred: newStirred(), epoch: rand.Text()[:12]}
 	a.teller = newTeller(store, o.Log, a.refusals.forget)
 	a.metrics = newMetrics(o.Metrics, a.teller)
 	sweep := func(time.Time) {}
@@ -134,6 +135,7 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 		return known.limit, refusal(p, known)
 	}
 	if a.leased(ctx, p) {
+		a.stirred.note(p, p.balances, "")
 		return "", nil
 	}
 	if p.needsSettling() {
@@ -150,6 +152,7 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 		if a.leases != nil {
 			a.leases.see(p, v.Balances)
 		}
+		a.stirred.note(p, v.Balances, v.Refused)
 		if v.OK {
 			return "", nil
 		}

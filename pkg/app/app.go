@@ -14,6 +14,7 @@ import (
 
 	"github.com/ulule/limiter/v3"
 
+	"openai-api-proxy/pkg/alert"
 	"openai-api-proxy/pkg/auth"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/catalog"
@@ -67,6 +68,7 @@ type App struct {
 	keys      *balancer.Balancer
 	operators *auth.Tokens
 	madeToken proxy.Secret // the admin token that was made here
+	alerts    *alert.Watch
 	edge      *edge.Edge
 	public    *listener
 	private   *listener // nil: operators come through the public port
@@ -104,6 +106,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err
 	}
+	a.alerts = a.newWatch(permits, metrics)
 	if err = a.listen(a.console(meter, permits, owners, failures, metrics)); err != nil {
 		return nil, err
 	}

@@ -22,5 +22,6 @@ func (a *App) console(meter *usage.Meter, permits *admission.Admission, owners *
 	return admin.New(admin.Options{Gate: a.operators, Catalog: a.catalog, Keys: a.keys, Usage: meter, Quotas: permits, Owners: owners, Limiter: counted,
 		Rate:    limiter.Rate{Period: time.Minute, Limit: consoleRate},
 		Replica: a.describe, Fleet: a.Replicas, Refresh: a.Refresh, Degraded: a.degradedSince, Fixed: a.fixed, Metrics: metrics,
+		Alerts: a.store.Told, Alerting: a.alerting, TryWebhook: a.tryWebhook,
 		OpenMetrics: a.cfg.AdminAddr != "" && a.cfg.MetricsToken.IsZero(), ClientAddr: a.edge.ClientAddr, Fail: edge.Fail, Log: a.log})
 }

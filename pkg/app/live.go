@@ -106,7 +106,7 @@ func credentials(s *catalog.Snapshot) []auth.Credential {
 
 // secrets are all live secrets, to be masked in the bodies of failures.
 func secrets(s *catalog.Snapshot) []proxy.Secret {
-	all := []proxy.Secret{s.Base.AdminToken, s.Base.MetricsToken}
+	all := []proxy.Secret{s.Base.AdminToken, s.Base.MetricsToken, s.Base.Alerts.Webhook}
 	for _, k := range s.Keys {
 		all = append(all, k.Secret)
 	}

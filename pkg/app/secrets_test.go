@@ -13,11 +13,12 @@ import (
 func TestSecretsAreNowhere(t *testing.T) {
 	canary := func(s string) string { return "sk-test-" + s + strings.Repeat(s[:1]+"7q", 8) }
 	secrets := map[string]string{"key 1": canary("kA"), "key 2": canary("kB"), "key 3": canary("kC"), "token": canary("tD"), "admin": canary("aE"),
-		"metrics": canary("mF"), "added key": canary("nG"), "imported key": canary("oH"), "added token": canary("pI")}
+		"metrics": canary("mF"), "added key": canary("nG"), "imported key": canary("oH"), "added token": canary("pI"), "webhook": canary("wK")}
 	mock, url := upstream(t)
 	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "LOG_LEVEL": "debug", "ADMIN_TOKEN": secrets["admin"], "METRICS_TOKEN": secrets["metrics"], "REQUEST_LOG_BODIES": "4 KiB",
-		"OPENAI_API_KEYS": fmt.Sprintf(`[{"id":"a","key":%q},{"id":"b","key":%q},{"id":"c","key":%q}]`, secrets["key 1"], secrets["key 2"], secrets["key 3"]),
-		"CLIENT_TOKENS":   fmt.Sprintf(`[{"id":"team","token":%q,"rpm":100000,"models":["*"]}]`, secrets["token"])})
+		"ALERT_WEBHOOK_URL": "http://user:" + secrets["webhook"] + "@127.0.0.1:1/hooks/" + secrets["webhook"] + "?token=" + secrets["webhook"],
+		"OPENAI_API_KEYS":   fmt.Sprintf(`[{"id":"a","key":%q},{"id":"b","key":%q},{"id":"c","key":%q}]`, secrets["key 1"], secrets["key 2"], secrets["key 3"]),
+		"CLIENT_TOKENS":     fmt.Sprintf(`[{"id":"team","token":%q,"rpm":100000,"models":["*"]}]`, secrets["token"])})
 	var seen strings.Builder
 	note := func(a answer) {
 		fmt.Fprintln(&seen, a.status, a.header, a.body, a.err)
@@ -45,6 +46,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	manage("PATCH", "/api/settings", fmt.Sprintf(`{"strategy":%q}`, secrets["key 1"]))
 	manage("POST", "/api/keys/added/test", "")
 	manage("POST", "/api/config/refresh", "")
+	manage("POST", "/api/alerts/test", "")
 	for _, kind := range mockopenai.Kinds() {
 		if kind == "hang" || kind == "silence" {
 			continue // they only wait
@@ -70,7 +72,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 		return strings.Contains(r.get(t, "/api/requests?limit=5", secrets["admin"]).body, `"bodies"`)
 	})
 	for _, path := range []string{"/health", "/metrics", "/readyz", "/api/stats", "/api/keys", "/api/keys/added", "/api/keys/export", "/api/clients",
-		"/api/clients/team", "/api/clients/added", "/api/usage", "/api/requests?limit=1000", "/api/settings", "/api/replicas", "/api/audit"} {
+		"/api/clients/team", "/api/clients/added", "/api/usage", "/api/requests?limit=1000", "/api/settings", "/api/replicas", "/api/audit", "/api/alerts"} {
 		for _, token := range []string{"", secrets["token"], secrets["admin"], secrets["metrics"]} {
 			note(r.get(t, path, token))
 		}

@@ -99,7 +99,7 @@ func TestCommands(t *testing.T) {
 func TestJSON(t *testing.T) {
 	p := start(t, nil)
 	s := shellFor(p.url)
-	for _, line := range []string{"keys list", "keys show a", "clients list", "stats", "usage", "settings", "replicas", "audit", "keys test a", "keys reset a"} {
+	for _, line := range []string{"keys list", "keys show a", "clients list", "stats", "usage", "settings", "replicas", "audit", "alerts list", "keys test a", "keys reset a"} {
 		r := s.ok(t, "", append(words(line), "--json"))
 		var body map[string]any
 		if err := json.Unmarshal([]byte(r.out), &body); err != nil || len(body) == 0 || strings.Count(r.out, "\n") != 1 {

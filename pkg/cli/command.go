@@ -37,7 +37,7 @@ func commands() []*command {
 		clientsList(), clientsShow(), clientsAdd(), clientsRotate(),
 		clientsSwitch("enable", true), clientsSwitch("disable", false), clientsRemove(),
 		stats(), usage(), requests(), settingsGet("settings"), settingsGet("settings get"), settingsSet(), settingsUnset(),
-		replicas(), refresh(), audit(), doctor()}
+		replicas(), refresh(), audit(), alerts(), alertsTest(), doctor()}
 }
 
 func (c *command) group() string {

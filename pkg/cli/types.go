@@ -227,6 +227,22 @@ type refreshAnswer struct {
 	} `json:"replicas"`
 }
 
+type alertsAnswer struct {
+	Webhook bool `json:"webhook"`
+	Data    []struct {
+		At      time.Time `json:"at"`
+		Event   string    `json:"event"`
+		Text    string    `json:"text"`
+		Replica string    `json:"replica"`
+	} `json:"data"`
+}
+
+type testedWebhook struct {
+	Delivered bool    `json:"delivered"`
+	TookMs    float64 `json:"tookMs"`
+	Error     string  `json:"error"`
+}
+
 type note struct {
 	At      time.Time `json:"at"`
 	Actor   string    `json:"actor"`

@@ -43,6 +43,9 @@ type Config struct {
 	// Settings may be overridden while the proxy runs.
 	Settings
 
+	// Alerts is what operators are told without asking.
+	Alerts Alerts
+
 	// Clients are who may call, sorted by id. None: every enabled key is a caller's token too (the v1 way). The first
 	// client ends that, so configure all callers at once.
 	Clients []Client
@@ -124,6 +127,7 @@ func Load(src Source) (*Config, error) {
 	l.cfg.Settings.read(root)
 	l.keys(root)
 	l.clients(root)
+	l.alerts(root)
 	l.prices(root)
 	root.end(nil)
 	l.agree()

@@ -77,6 +77,7 @@ var variables = []variable{
 	setting("ADMIN_ADDR", "", func(c *Config) *string { return &c.AdminAddr }, address),
 	setting("METRICS_TOKEN", "", func(c *Config) *proxy.Secret { return &c.MetricsToken }, secret),
 	{name: "CLIENT_TOKENS"}, // clients.go
+	setting("ALERT_WEBHOOK_URL", "", func(c *Config) *proxy.Secret { return &c.Alerts.Webhook }, webhookURL),
 	setting("ENCRYPTION_KEY", "", func(c *Config) *[]proxy.Secret { return &c.EncryptionKeys }, commaList(encryptionKey)),
 	setting("TRUSTED_PROXIES", "", func(c *Config) *[]netip.Prefix { return &c.TrustedProxies }, commaList(prefix)),
 	setting("CORS_ORIGINS", "*", func(c *Config) *[]string { return &c.CORSOrigins }, origins),

@@ -82,6 +82,9 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("replayBytes", c.Limits.ReplayBytes)
 	p.line("probe", "")
 	p.line("  interval", c.Probe.Interval)
+	p.line("alerts", "")
+	p.line("  shares", c.Alerts.List())
+	p.line("  webhook", masked(c.Alerts.Webhook))
 	p.line("operations", "")
 	p.line("  allow", c.Operations.Allow)
 	p.line("  deny", c.Operations.Deny)
@@ -94,7 +97,7 @@ func (c *Config) printPolicy(p *printer) {
 // since they would be found in ordinary words.
 func (c *Config) mask(text string) string {
 	const short = 8
-	secrets := append([]proxy.Secret{c.AdminToken, c.MetricsToken, c.RedisURL}, c.EncryptionKeys...)
+	secrets := append([]proxy.Secret{c.AdminToken, c.MetricsToken, c.RedisURL, c.Alerts.Webhook}, c.EncryptionKeys...)
 	for _, k := range c.Keys {
 		secrets = append(secrets, k.Secret)
 	}

@@ -67,12 +67,17 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// run starts a program and waits until the URL answers 200. At the end of the test it is asked to stop, which it must do
-// with exit code 0 and without a data race.
+// run starts one of the programs and waits until the URL answers 200; see await.
 func run(t testing.TB, ready string, env []string, name string, args ...string) *output {
 	t.Helper()
-	out := new(output)
-	p := exec.Command(filepath.Join(binaries, name), args...)
+	return await(t, ready, env, exec.Command(filepath.Join(binaries, name), args...))
+}
+
+// await starts a process and waits until the URL answers 200. At the end of the test it is asked to stop, which it must do
+// with exit code 0 and without a data race.
+func await(t testing.TB, ready string, env []string, p *exec.Cmd) *output {
+	t.Helper()
+	name, out := filepath.Base(p.Path), new(output)
 	p.Dir = t.TempDir()
 	p.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	p.Stdout, p.Stderr = out, out

@@ -20,6 +20,7 @@ type ask struct {
 	doc    gjson.Result      // a JSON body; empty if it was only peeked at
 	form   map[string]string // fields of a form; nil if the body is none
 	files  map[string]int64  // sizes of the files of a form, by field
+	held   []byte            // the beginning of the last of them
 }
 
 // text is a field of the body, JSON or form.
@@ -109,18 +110,26 @@ func readForm(contentType string, body []byte) (ask, *refusal) {
 	return a, nil
 }
 
-// take reads one part of a form. Of a file only the size is kept.
+// take reads one part of a form. Of a file the size is kept, and its beginning.
 func (a *ask) take(part *multipart.Part) error {
 	name := strings.TrimSuffix(part.FormName(), "[]")
 	if part.FileName() != "" {
+		held, err := io.ReadAll(io.LimitReader(part, contentHeld))
+		if err != nil {
+			return err
+		}
 		n, err := io.Copy(io.Discard, part)
-		a.files[name] += n
+		a.held = held
+		a.files[name] += n + int64(len(held))
 		return err
 	}
 	value, err := io.ReadAll(part)
 	a.form[name] = string(value)
 	return err
 }
+
+// contentHeld is how much of a file is kept.
+const contentHeld = 64 << 10
 
 // quote writes s as JSON.
 func quote(s string) string {

@@ -30,6 +30,7 @@ type object struct {
 	path    string
 	fields  map[string]any
 	looked  bool
+	content []byte // of a file that was uploaded
 	created int64
 }
 

@@ -145,7 +145,7 @@ func (x *exchange) newObject(o *objects, collection string, k kind) *object {
 		usual["status"] = "validating"
 	}
 	maps.Copy(fields, usual)
-	return &object{path: collection + "/" + id, fields: fields, created: at}
+	return &object{path: collection + "/" + id, fields: fields, content: x.ask.held, created: at}
 }
 
 // item is GET, POST or DELETE of an object.
@@ -187,7 +187,10 @@ func (x *exchange) act(o *objects, s *shelf, one *object, name string) any {
 		videos, _ := kindOf("/v1/videos")
 		return x.create(o, s, "/v1/videos", videos)
 	case name == "content":
-		return []byte("content of " + one.id())
+		if one.content != nil {
+			return one.content
+		}
+		return []byte(`{"content_of":"` + one.id() + `"}`)
 	case name == "cancel":
 		one.fields["status"] = "cancelled"
 	case x.r.Method == http.MethodGet || name == "search":

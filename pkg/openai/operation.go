@@ -68,6 +68,7 @@ type Objects struct {
 	When  When
 	Lists *Listing // nil: it lists no family
 	Drops bool     // it deletes the object of its last slot
+	Runs  string   // the field that names a file of requests, which are carried out; empty: none
 }
 
 // Made is an object that an answer tells of: its id stands at the path, "data.#.id", of a JSON answer or of an event.

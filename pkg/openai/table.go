@@ -138,6 +138,9 @@ func (op *Operation) object(name, value string) bool {
 		op.Objects.When = IfStored
 	case name == "when" && value == "kept":
 		op.Objects.When = IfKept
+	case name == "runs":
+		op.Objects.Runs = value
+		return value != ""
 	case name == "drops":
 		op.Objects.Drops = op.Method == http.MethodDelete
 		return op.Objects.Drops

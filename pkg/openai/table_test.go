@@ -57,7 +57,7 @@ func checkObjects(t *testing.T, at string, op Operation) {
 func TestBadTables(t *testing.T) {
 	for _, text := range []string{"GET /v1/x", "GET /v2/x stateless", "GET /v1/x odd", "GET /v1/x stateful odd", "GET /v1/x stateful makes=file",
 		"GET /v1/x stateful makes=odd:id", "GET /v1/x stateless drops", "GET /v1/x stateful drops", "GET /v1/x stateful most=1",
-		"GET /v1/x stateful lists=file most=many", "GET /v1/x stateful lists=odd", "GET /v1/x stateful when=ever"} {
+		"GET /v1/x stateful lists=file most=many", "GET /v1/x stateful lists=odd", "GET /v1/x stateful when=ever", "GET /v1/x stateful runs="} {
 		if all, err := readTable("# a table\n\n" + text); err == nil {
 			t.Errorf("%q is read as %+v", text, all)
 		}

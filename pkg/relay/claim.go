@@ -28,7 +28,7 @@ type claim struct {
 // claim finds out whether the objects are the client's that the call points at, and in which account they lie. What is
 // another's is not there: the answer is the same, and no key is picked for either. It costs a round trip to the state when
 // the call points at something, and none when it does not.
-func (r *Relay) claim(ctx context.Context, call *proxy.Call) (c claim, err error) {
+func (r *Relay) claim(ctx context.Context, call *proxy.Call, rec *proxy.Record) (c claim, err error) {
 	if r.Shared == nil || !r.Shared(call.Client.Pool) {
 		return c, nil
 	}
@@ -48,7 +48,15 @@ func (r *Relay) claim(ctx context.Context, call *proxy.Call) (c claim, err error
 	if err == nil {
 		c.account, err = accountOf(pointed, call.Head.Items, found)
 	}
+	if err == nil {
+		err = r.inputs(ctx, c, call, rec)
+	}
 	return c, err
+}
+
+// lists reports whether the answer to an operation is a list that is made here.
+func (c claim) lists(op openai.Operation) bool {
+	return c.owner != "" && op.Objects != nil && op.Objects.Lists != nil
 }
 
 // references are the objects at which a call points: in its path, its query and its body.

@@ -16,6 +16,7 @@ type keeper struct {
 	finder *openai.Finder
 	owner  string
 	in     string // the account
+	shown  bool   // the answer shows an object, and may tell of others that are known
 }
 
 // watch says who is to see the bytes of the answer of t; nil: nobody, since it tells of no object.
@@ -29,7 +30,8 @@ func (r *Relay) watch(ctx context.Context, c claim, call *proxy.Call, t *try) fu
 		if finder == nil {
 			return nil
 		}
-		return &keeper{context.WithoutCancel(ctx), r.Owners, finder, c.owner, t.pick.Key.Account}
+		return &keeper{ctx: context.WithoutCancel(ctx), owners: r.Owners, finder: finder, owner: c.owner, in: t.pick.Key.Account,
+			shown: len(call.Op.Objects.Slots) > 0}
 	}
 }
 
@@ -62,7 +64,7 @@ func (k *keeper) Write(p []byte) (int, error) {
 func (k *keeper) keep(found []openai.Sighting) {
 	var undated []proxy.ObjectID
 	for _, s := range found {
-		if s.Created.IsZero() {
+		if k.shown && s.Created.IsZero() {
 			undated = append(undated, proxy.ObjectID{Family: s.Family, ID: s.ID})
 		}
 	}

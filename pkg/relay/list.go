@@ -174,13 +174,7 @@ func (l *lister) forget(ctx context.Context, objects []proxy.Object, shown [][]b
 
 // show asks the upstream for one object; nil: it is not there any more.
 func (r *Relay) show(ctx context.Context, call *proxy.Call, start time.Time, object proxy.Object) ([]byte, error) {
-	one := &proxy.Call{ID: call.ID, Client: call.Client, Path: call.Path + "/" + object.ID, Header: http.Header{},
-		Op: openai.Operation{Method: http.MethodGet, Path: call.Op.Path + "/{id}", Class: openai.Stateful, Tokens: openai.TokensNone}}
-	for _, name := range []string{"Openai-Beta", "User-Agent"} {
-		if values := call.Header[name]; values != nil {
-			one.Header[name] = values
-		}
-	}
+	one := sub(call, call.Op.Path+"/{id}", call.Path+"/"+object.ID)
 	run := newRun(r, one, &proxy.Record{ID: call.ID, Start: start, Method: http.MethodGet}, object.Account)
 	defer run.close()
 	best, err := run.answer(ctx)

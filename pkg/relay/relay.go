@@ -85,10 +85,9 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	}
 	owed := admission.Spent{Unexecuted: true}
 	defer func() { permit.Settle(context.WithoutCancel(ctx), owed) }()
-	claim, err := r.claim(ctx, call)
-	if err == nil && claim.owner != "" && call.Op.Objects != nil && call.Op.Objects.Lists != nil {
-		err = r.list(ctx, w, call, rec, claim.owner)
-		return err
+	claim, err := r.claim(ctx, call, rec)
+	if err == nil && claim.lists(call.Op) {
+		return r.list(ctx, w, call, rec, claim.owner)
 	}
 	run := newRun(r, call, rec, claim.account)
 	run.why = whyOf(call, permit, nil)

@@ -65,6 +65,9 @@ type Store interface {
 	// What happened when: usage, and the latest requests.
 	History
 
+	// What operators are told once.
+	Alerts
+
 	// Whose what is, of all that is stored upstream.
 	Objects
 

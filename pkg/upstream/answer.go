@@ -88,13 +88,27 @@ func (a *Answer) Whole(most int64) ([]byte, error) {
 	if a.held != nil {
 		return a.held, nil
 	}
-	timer := time.AfterFunc(heldWait, func() { a.cancel(errIdle) })
-	defer timer.Stop()
-	body, err := io.ReadAll(io.LimitReader(a.resp.Body, most+1))
+	body, err := io.ReadAll(io.LimitReader(a.Reader(), most+1))
 	if err == nil && int64(len(body)) > most {
 		err = errors.New("the answer is too long")
 	}
 	return body, err
+}
+
+// Reader reads such a body as it comes. Silence ends it, as it would end one that is forwarded.
+func (a *Answer) Reader() io.Reader {
+	if a.held != nil {
+		return bytes.NewReader(a.held)
+	}
+	return idleReader{a}
+}
+
+type idleReader struct{ *Answer }
+
+func (r idleReader) Read(p []byte) (int, error) {
+	timer := time.AfterFunc(r.client.opts.IdleTimeout, func() { r.cancel(errIdle) })
+	defer timer.Stop()
+	return r.resp.Body.Read(p)
 }
 
 // decode undoes the encoding of a failure's body: nobody asked for one, and secrets could not be masked in it.

@@ -131,7 +131,7 @@ func write(b *bbolt.Bucket, key []byte, value any) error {
 // load reads all but the history, and makes the buckets that are missing: all of a new file, some of an older version's.
 func (f *file) load(s *Store) error {
 	return f.db.Update(func(tx *bbolt.Tx) error {
-		names := [][]byte{metaBucket, cursorsBucket, limitsBucket, restsBucket, usageBucket, requestBucket, sourceBucket, objectsBucket}
+		names := [][]byte{metaBucket, cursorsBucket, limitsBucket, restsBucket, usageBucket, requestBucket, sourceBucket, objectsBucket, alertsBucket}
 		for _, step := range state.Steps {
 			names = append(names, stepBucket(step))
 		}
@@ -153,7 +153,8 @@ func (f *file) load(s *Store) error {
 			each(tx.Bucket(restsBucket), func(_ string, r state.Rest) { s.rests.all[r.Subject] = r }),
 			each(tx.Bucket(usageBucket), func(_ string, u state.Usage) { s.usage.all[usageName{u.Kind, u.ID}] = &u.Counts }),
 			each(tx.Bucket(sourceBucket), s.sources.load),
-			each(tx.Bucket(objectsBucket), s.objects.load))
+			each(tx.Bucket(objectsBucket), s.objects.load),
+			loadAlerts(tx.Bucket(alertsBucket), &s.alerts))
 	})
 }
 

@@ -33,6 +33,7 @@ type Store struct {
 	series  series
 	sources sources
 	objects objects
+	alerts  alerts
 
 	requests requests
 
@@ -82,6 +83,7 @@ func New(opts ...Option) *Store {
 		mostSeries: state.MostSeries, mostPoints: mostInMemory}
 	s.sources = newSources()
 	s.objects = newObjects()
+	s.alerts = newAlerts()
 	return s
 }
 

@@ -62,6 +62,13 @@ func (k keys) objectOrder(owner string, f openai.Family) string {
 }
 func (k keys) goneObjects(owner string, f openai.Family) string { return k.objects(owner, f) + ":gone" }
 
+// told is held by whoever told an alert of that name: "oap:{alerts}:told:<name>", ended likewise of one that ended. What lasts is a
+// hash beside it, and the latest alerts are a stream.
+func (k keys) told(name string) string  { return k.prefix + ":{alerts}:told:" + name }
+func (k keys) ended(name string) string { return k.prefix + ":{alerts}:ended:" + name }
+func (k keys) lasting() string          { return k.prefix + ":{alerts}:lasting" }
+func (k keys) alerts() string           { return k.prefix + ":{alerts}:latest" }
+
 // failures is the prefix of the counters of failed authentications, by address: "oap:failures:auth:1m0s:192.0.2.1/32".
 func (k keys) failures() string { return k.prefix + ":failures" }
 

@@ -68,6 +68,7 @@ type Store struct {
 
 	catalog catalog
 	objects objectScripts
+	alerts  alertScripts
 	fleet   *redis.Script
 	self    self
 
@@ -99,7 +100,7 @@ func Open(rawURL, prefix, version string, log *slog.Logger) (*Store, error) {
 		rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
 		release: redis.NewScript(releaseSource),
-		epoch:   rand.Text(), catalog: newCatalog(), objects: newObjectScripts(), fleet: redis.NewScript(fleetSource),
+		epoch:   rand.Text(), catalog: newCatalog(), objects: newObjectScripts(), alerts: newAlertScripts(), fleet: redis.NewScript(fleetSource),
 		mostSeries: state.MostSeries, mostScanned: state.MostScanned, mostRemembered: state.MostRequests,
 		counted: map[string]int64{}}
 	s.self.fingerprint = version

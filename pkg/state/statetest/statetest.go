@@ -50,6 +50,9 @@ func Run(t *testing.T, open func(t *testing.T) state.Store) {
 	for name, test := range historyTests {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
+	for name, test := range alertTests {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
 	for name, test := range objectTests {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
