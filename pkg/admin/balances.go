@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"encoding/json"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,11 +34,8 @@ type balanceAnswer struct {
 }
 
 func standingOf(b admission.Balance) balanceAnswer {
-	amount := func(n int64) json.Number { return json.Number(strconv.FormatInt(n, 10)) }
-	if b.Measure == proxy.Dollars {
-		amount = dollars
-	}
-	return balanceAnswer{b.Measure, b.Period, amount(b.Limit), amount(b.Used), amount(max(b.Limit-b.Used, 0)), instant(b.Resets)}
+	return balanceAnswer{b.Measure, b.Period, amount(b.Measure, b.Limit), amount(b.Measure, b.Used),
+		amount(b.Measure, max(b.Limit-b.Used, 0)), instant(b.Resets)}
 }
 
 // balances reads how the quotas of clients stand, in the order of both; nil of those that the state does not tell in time.

@@ -70,10 +70,7 @@ func budgetOf(b proxy.Budget) budgetAnswer {
 
 // limits fills in what else limits a client, with the words of the file.
 func (a *clientAnswer) limits(c *proxy.Client) {
-	a.TPM, a.Concurrency, a.Quota = c.TPM, c.Concurrency, []budgetAnswer{}
-	for _, b := range c.Quota {
-		a.Quota = append(a.Quota, budgetOf(b))
-	}
+	a.TPM, a.Concurrency, a.Quota = c.TPM, c.Concurrency, quotasOf(c.Quota)
 	a.Mode, a.TimeZone, a.OnStateLoss = "soft", "UTC", "deny"
 	if c.Strict {
 		a.Mode = "strict"

@@ -9,19 +9,22 @@ import (
 
 // keyFile is a key in the form of the file, without its secret. What has its default is left out.
 type keyFile struct {
-	ID           string        `json:"id"`
-	Account      string        `json:"account,omitempty"`
-	BaseURL      string        `json:"baseUrl,omitempty"`
-	Organization string        `json:"organization,omitempty"`
-	Project      string        `json:"project,omitempty"`
-	Weight       int64         `json:"weight"`
-	Models       []string      `json:"models,omitempty"`
-	Quota        []quotaAnswer `json:"quota,omitempty"`
-	Enabled      bool          `json:"enabled"`
-	Expires      *time.Time    `json:"expires,omitempty"`
-	Note         string        `json:"note,omitempty"`
-	Tags         []string      `json:"tags,omitempty"`
-	Pool         string        `json:"pool,omitempty"`
+	ID           string         `json:"id"`
+	Account      string         `json:"account,omitempty"`
+	BaseURL      string         `json:"baseUrl,omitempty"`
+	Organization string         `json:"organization,omitempty"`
+	Project      string         `json:"project,omitempty"`
+	Weight       int64          `json:"weight"`
+	Models       []string       `json:"models,omitempty"`
+	RPM          int64          `json:"rpm,omitempty"`
+	TPM          int64          `json:"tpm,omitempty"`
+	Concurrency  int64          `json:"concurrency,omitempty"`
+	Quota        []budgetAnswer `json:"quota,omitempty"`
+	Enabled      bool           `json:"enabled"`
+	Expires      *time.Time     `json:"expires,omitempty"`
+	Note         string         `json:"note,omitempty"`
+	Tags         []string       `json:"tags,omitempty"`
+	Pool         string         `json:"pool,omitempty"`
 }
 
 // exportKeys streams all keys that are wanted.
@@ -43,7 +46,8 @@ func (a *API) exportKeys(c *gin.Context) error {
 
 func fileOf(row *keyRow, endpoint string) keyFile {
 	k := row.Key.Key
-	f := keyFile{ID: k.ID, Organization: k.Organization, Project: k.Project, Weight: k.Weight, Models: k.Models, Quota: quotasOf(k),
+	f := keyFile{ID: k.ID, Organization: k.Organization, Project: k.Project, Weight: k.Weight, Models: k.Models,
+		RPM: k.RPM, TPM: k.TPM, Concurrency: k.Concurrency, Quota: quotasOf(k.Quota),
 		Enabled: k.Enabled, Expires: instant(k.Expires), Note: hidden(k.Note, k), Tags: k.Tags, Pool: k.Pool}
 	if k.Account != k.ID {
 		f.Account = k.Account

@@ -10,7 +10,7 @@ import (
 
 // keyStates are all states that a key may be in.
 var keyStates = []string{balancer.Active, balancer.HalfOpen, balancer.Disabled, string(proxy.Cooling), string(proxy.Exhausted),
-	string(proxy.Invalid), string(proxy.Open), string(proxy.Denied), string(proxy.Busy)}
+	string(proxy.Invalid), string(proxy.Open), string(proxy.Denied), string(proxy.Busy), string(proxy.Limited)}
 
 // sources are where keys and clients may be configured.
 var sources = []string{"file", "environment", "api"}

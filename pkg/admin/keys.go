@@ -8,25 +8,27 @@ import (
 
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/catalog"
-	"openai-api-proxy/pkg/proxy"
 )
 
 // keyAnswer is a key as operators see it: the fields of the file, where it comes from, how it is, and what it did.
 type keyAnswer struct {
-	ID           string        `json:"id"`
-	Key          string        `json:"key"` // masked
-	Account      string        `json:"account"`
-	BaseURL      string        `json:"baseUrl"`
-	Organization string        `json:"organization"`
-	Project      string        `json:"project"`
-	Weight       int64         `json:"weight"`
-	Models       []string      `json:"models"`
-	Quota        []quotaAnswer `json:"quota"`
-	Enabled      bool          `json:"enabled"`
-	Expires      *time.Time    `json:"expires"`
-	Note         string        `json:"note"`
-	Tags         []string      `json:"tags"`
-	Pool         string        `json:"pool"`
+	ID           string         `json:"id"`
+	Key          string         `json:"key"` // masked
+	Account      string         `json:"account"`
+	BaseURL      string         `json:"baseUrl"`
+	Organization string         `json:"organization"`
+	Project      string         `json:"project"`
+	Weight       int64          `json:"weight"`
+	Models       []string       `json:"models"`
+	RPM          int64          `json:"rpm"`
+	TPM          int64          `json:"tpm"`
+	Concurrency  int64          `json:"concurrency"`
+	Quota        []budgetAnswer `json:"quota"`
+	Enabled      bool           `json:"enabled"`
+	Expires      *time.Time     `json:"expires"`
+	Note         string         `json:"note"`
+	Tags         []string       `json:"tags"`
+	Pool         string         `json:"pool"`
 
 	Source     string     `json:"source"`
 	Revision   int64      `json:"revision"`
@@ -41,12 +43,8 @@ type keyAnswer struct {
 	NextProbe *time.Time    `json:"nextProbe"`
 	InFlight  int64         `json:"inFlight"`
 	Balance   *quota        `json:"balance"`
+	Limits    []limitAnswer `json:"limits"`
 	Usage     *usageSummary `json:"usage"`
-}
-
-type quotaAnswer struct {
-	Requests int64        `json:"requests"`
-	Period   proxy.Period `json:"period"`
 }
 
 // keyRow is a key with how it is. It points at what it is of: a list of very many keys is made for every page.
@@ -129,28 +127,13 @@ func (a *API) oneKey(c *gin.Context, status int, id string) error {
 func keyOf(row *keyRow, used used) keyAnswer {
 	k, now := row.Key.Key, row.now
 	a := keyAnswer{ID: k.ID, Key: k.Secret.Masked(), Account: k.Account, BaseURL: k.Endpoint, Organization: k.Organization,
-		Project: k.Project, Weight: k.Weight, Models: texts(k.Models), Quota: quotasOf(k), Enabled: k.Enabled,
+		Project: k.Project, Weight: k.Weight, Models: texts(k.Models), RPM: k.RPM, TPM: k.TPM,
+		Concurrency: k.Concurrency, Quota: quotasOf(k.Quota), Enabled: k.Enabled,
 		Expires: instant(k.Expires), Note: hidden(k.Note, k), Tags: texts(k.Tags), Pool: k.Pool,
 		Source: k.Source, Revision: row.Revision, Overridden: row.Overridden, Created: instant(row.Created), Updated: instant(row.Updated),
 		State: now.State, Reason: now.Reason, Since: instant(now.Since), Until: instant(now.Until), NextProbe: instant(now.NextProbe),
-		InFlight: now.InFlight, Balance: balanceOf(now), Usage: used.of(used.keys, k.ID)}
+		InFlight: now.InFlight, Balance: balanceOf(now), Limits: limitsOf(now), Usage: used.of(used.keys, k.ID)}
 	return a
-}
-
-func quotasOf(k *proxy.Key) []quotaAnswer {
-	all := make([]quotaAnswer, 0, len(k.Quota))
-	for _, q := range k.Quota {
-		all = append(all, quotaAnswer{q.Requests, q.Period})
-	}
-	return all
-}
-
-// balanceOf is what is left of the quota that is nearest to its end.
-func balanceOf(s *balancer.KeyState) *quota {
-	if s.QuotaLimit == 0 {
-		return nil
-	}
-	return &quota{Limit: s.QuotaLimit, Used: s.QuotaUsed, Left: max(s.QuotaLimit-s.QuotaUsed, 0), ResetsAt: instant(s.QuotaResets)}
 }
 
 // texts is a list that is never null.

@@ -56,10 +56,11 @@ func spendingOf(n *state.Counts) spending { return spending{dollars(n.Cost), n.U
 func dollars(nanoUSD int64) json.Number { return json.Number(proxy.DollarText(nanoUSD)) }
 
 type quota struct {
-	Limit    int64      `json:"limit"`
-	Used     int64      `json:"used"`
-	Left     int64      `json:"left"`
-	ResetsAt *time.Time `json:"resetsAt"`
+	Limit    json.Number   `json:"limit"` // money in dollars
+	Used     json.Number   `json:"used"`
+	Left     json.Number   `json:"left"`
+	ResetsAt *time.Time    `json:"resetsAt"`
+	Measure  proxy.Measure `json:"measure"`
 }
 
 type namedStats struct {
@@ -73,6 +74,7 @@ type keyStats struct {
 	Until    *time.Time `json:"until,omitempty"`
 	InFlight int64      `json:"inFlight"`
 	summary
+	Limits []limitAnswer `json:"limits,omitempty"`
 }
 
 // mostTop bounds how many of a kind can be asked for.
@@ -162,7 +164,7 @@ func most[T any](all []T, top int, of func(T) int64) []T {
 // keyed joins what a key used with how it is.
 func keyed(s *balancer.KeyState, n *state.Counts) *keyStats {
 	k := &keyStats{ID: s.Key.ID, State: s.State, Until: instant(s.Until), InFlight: s.InFlight, summary: summarize(n)}
-	k.Quota = balanceOf(s)
+	k.Quota, k.Limits = balanceOf(s), limitsOf(s)
 	return k
 }
 

@@ -21,13 +21,6 @@ const firstSweep = 1024
 
 func newLocal() *local { return &local{refill: map[string]time.Time{}, sweep: firstSweep} }
 
-// share is the part of a rate that one among so many replicas may let through. No share of a burst is less than one, or
-// nothing would ever pass.
-func share(r state.Rate, replicas int) state.Rate {
-	n := int64(max(replicas, 1))
-	return state.Rate{Count: r.Count, Per: r.Per * time.Duration(n), Burst: max(r.Burst/n, 1)}
-}
-
 // spend takes the rates among the charges, all or none, from the share of one among so many replicas. With clamp a cost is
 // never more than the share of the burst.
 func (l *local) spend(now time.Time, subject string, charges []state.Charge, replicas int, clamp bool) state.Verdict {
@@ -40,7 +33,7 @@ func (l *local) spend(now time.Time, subject string, charges []state.Charge, rep
 		if c.Slots > 0 || c.Rate.Count == 0 {
 			continue
 		}
-		rates[i] = share(c.Rate, replicas)
+		rates[i] = c.Rate.Share(replicas)
 		if clamp {
 			c.Cost = min(c.Cost, rates[i].Burst)
 		}

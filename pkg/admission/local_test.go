@@ -37,7 +37,7 @@ func TestShare(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			r := share(rpm(tt.count, tt.burst).Rate, tt.replicas)
+			r := rpm(tt.count, tt.burst).Rate.Share(tt.replicas)
 			if r.Span(1) != tt.each || r.Burst != tt.atOnce {
 				t.Errorf("one in %s, %d at once; want one in %s, %d", r.Span(1), r.Burst, tt.each, tt.atOnce)
 			}
@@ -73,7 +73,7 @@ func TestLocalKeepsTheRate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		charge := rpm(rapid.Int64Range(1, 5000).Draw(t, "count"), rapid.Int64Range(1, 20).Draw(t, "burst"))
 		replicas := rapid.IntRange(1, 12).Draw(t, "replicas")
-		part := share(charge.Rate, replicas)
+		part := charge.Rate.Share(replicas)
 		each, burst := part.Span(1), part.Tolerance()
 		l, now := newLocal(), noon
 		var passed []time.Time

@@ -27,6 +27,7 @@ type Permit struct {
 	unheard     bool            // decided without the store, or its answer was lost
 	lease       *lease          // nil: it was charged by itself
 	entered     bool            // admitted, and so to be settled
+	learns      bool            // how long answers are is of interest beyond the limits of its client
 	settled     atomic.Bool
 }
 
@@ -48,15 +49,25 @@ type Spent struct {
 // needsSettling reports whether anything of the charges will be replaced or freed. A request stays one request.
 func (p *Permit) needsSettling() bool { return p.client.Concurrency > 0 || p.client.Metered() }
 
+// Expect is what a request will probably use, also where no limit of its client asks for it. What it really uses is learned
+// from then on.
+func (p *Permit) Expect(ask Ask) openai.Usage {
+	p.shape, p.learns = ask.shape(), true
+	return p.admission.guess(p, ask)
+}
+
 // Settle replaces what was expected by what was spent and frees the slot. The second call does nothing. It waits for
 // nobody, and outlives the request's context: a caller who hangs up still pays for what was generated.
 func (p *Permit) Settle(_ context.Context, spent Spent) {
-	if p == nil || !p.entered || p.settled.Swap(true) {
+	if p == nil || !p.entered && !p.learns || p.settled.Swap(true) {
 		return
 	}
 	a := p.admission
-	if spent.Usage.Basis == openai.Exact && !p.client.Strict && p.shape != free {
+	if spent.Usage.Basis == openai.Exact && (!p.client.Strict || p.learns) && p.shape != free {
 		a.outputs.see(p.client.ID, p.model, spent.Usage.Output)
+	}
+	if !p.entered {
+		return
 	}
 	used, known := p.used(spent)
 	truth := func(c state.Charge) int64 {

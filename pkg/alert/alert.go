@@ -1,5 +1,5 @@
-// Package alert tells operators what they should not have to look for: that a client or a key has used a share of its quota, that
-// a key is refused by the upstream or out of credit, that no key of a pool can be used, and that the latter two are over.
+// Package alert tells operators what they should not have to look for: that a client, a key or an account has used a share of its
+// quota, that a key is refused by the upstream or out of credit, that no key of a pool can be used, and that the latter two are over.
 //
 // Every replica looks once a second at what it knows, off the path of all requests. What it finds has a name, made of what happened,
 // to whom, and when; the shared state gives each name to one replica of the fleet, and only that one tells: a line in the log, a
@@ -42,7 +42,8 @@ type Alert struct {
 	Text    string    `json:"text"`
 	Client  string    `json:"client,omitempty"`
 	Key     string    `json:"key,omitempty"`
-	Pool    *string   `json:"pool,omitempty"` // "" is the common one
+	Account string    `json:"account,omitempty"` // whose quota it is
+	Pool    *string   `json:"pool,omitempty"`    // "" is the common one
 	Quota   *Spent    `json:"quota,omitempty"`
 	Replica string    `json:"replica"` // which found it out first
 }
@@ -57,10 +58,20 @@ type Spent struct {
 	ResetsAt *time.Time  `json:"resetsAt"` // null: never
 }
 
+// Subject is what has a quota.
+type Subject string
+
+// The subjects there are.
+const (
+	OfClient  Subject = "client"
+	OfKey     Subject = "key"
+	OfAccount Subject = "account"
+)
+
 // Quota is a quota as the fleet has used it.
 type Quota struct {
-	Key     bool   // of a key; otherwise of a client
-	ID      string // of the client or key
+	Of      Subject
+	ID      string // of the subject
 	Limit   string // "tokens/month"
 	Budget  proxy.Budget
 	Used    int64
@@ -84,16 +95,9 @@ func (q *Quota) has(share int64) bool {
 // whole is all of a quota, in thousandths.
 const whole = 1000
 
-func (q *Quota) subject() string {
-	if q.Key {
-		return "key"
-	}
-	return "client"
-}
-
 // name is the same at all replicas, and another one in the next period, or for a quota of another size.
 func (q *Quota) name(share int64) string {
-	return fmt.Sprintf("%s/%s/%s/%s/%d/%d/%d", QuotaReached, q.subject(), q.ID, q.Limit, q.Budget.Limit, share, unix(q.Start))
+	return fmt.Sprintf("%s/%s/%s/%s/%d/%d/%d", QuotaReached, q.Of, q.ID, q.Limit, q.Budget.Limit, share, unix(q.Start))
 }
 
 func unix(t time.Time) int64 {
@@ -112,10 +116,15 @@ func (q *Quota) alert(share int64) Alert {
 	}
 	a := Alert{Event: QuotaReached, Quota: &Spent{Limit: q.Limit, Share: decimal(share, whole), Used: q.amount(q.Used), Most: q.amount(q.Budget.Limit),
 		Since: instant(q.Start), ResetsAt: instant(q.Resets)}}
-	if a.Client = q.ID; q.Key {
-		a.Client, a.Key = "", q.ID
+	switch q.Of {
+	case OfClient:
+		a.Client = q.ID
+	case OfKey:
+		a.Key = q.ID
+	case OfAccount:
+		a.Account = q.ID
 	}
-	a.Text = fmt.Sprintf("%s %s has used %s %% of its quota of %s%s", q.subject(), q.ID, percent, q.Budget.Amount(), per)
+	a.Text = fmt.Sprintf("%s %s has used %s %% of its quota of %s%s", q.Of, q.ID, percent, q.Budget.Amount(), per)
 	return a
 }
 

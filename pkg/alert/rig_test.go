@@ -181,6 +181,6 @@ func (r *receiver) hears(t *testing.T, want ...string) {
 
 func tokens(client string, used, limit int64) Quota {
 	now := time.Now()
-	return Quota{ID: client, Limit: "tokens/day", Budget: proxy.Budget{Measure: proxy.Tokens, Limit: limit, Period: proxy.Day}, Used: used,
+	return Quota{Of: OfClient, ID: client, Limit: "tokens/day", Budget: proxy.Budget{Measure: proxy.Tokens, Limit: limit, Period: proxy.Day}, Used: used,
 		Start: proxy.Day.Start(now), Resets: proxy.Day.End(now)}
 }

@@ -155,10 +155,10 @@ func TestWhatLastsLongerThanAReplica(t *testing.T) {
 
 func TestSharesOfQuotas(t *testing.T) {
 	now := time.Date(2027, 3, 15, 12, 0, 0, 0, time.UTC)
-	dollars := Quota{ID: "c", Limit: "usd/month", Budget: proxy.Budget{Measure: proxy.Dollars, Limit: 20_500_000_000, Period: proxy.Month},
+	dollars := Quota{Of: OfClient, ID: "c", Limit: "usd/month", Budget: proxy.Budget{Measure: proxy.Dollars, Limit: 20_500_000_000, Period: proxy.Month},
 		Used: 16_500_000_000, Start: proxy.Month.Start(now), Resets: proxy.Month.End(now)}
-	always := Quota{Key: true, ID: "k", Limit: "requests/total", Budget: proxy.Budget{Measure: proxy.Requests, Limit: 5, Period: proxy.Total}, Used: 5}
-	minute := Quota{ID: "c", Limit: "requests/minute", Budget: proxy.Budget{Measure: proxy.Requests, Limit: 5, Period: proxy.Minute}, Used: 5}
+	always := Quota{Of: OfKey, ID: "k", Limit: "requests/total", Budget: proxy.Budget{Measure: proxy.Requests, Limit: 5, Period: proxy.Total}, Used: 5}
+	minute := Quota{Of: OfClient, ID: "c", Limit: "requests/minute", Budget: proxy.Budget{Measure: proxy.Requests, Limit: 5, Period: proxy.Minute}, Used: 5}
 	f, s := &facts{settings: Settings{Shares: []int64{500, 800, 1000}}, quotas: []Quota{dollars, always, minute}}, memstate.New()
 	_, _, look := looked(t, f, s)
 	look(now)

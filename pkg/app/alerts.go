@@ -75,35 +75,36 @@ func (s *standings) keyStates() iter.Seq[alert.Key] {
 	}
 }
 
-// quotas are those of clients that asked lately, and of all keys.
+// quotas are those of clients that asked lately, and of all keys and accounts.
 func (s *standings) quotas(ctx context.Context) (all []alert.Quota) {
 	for _, q := range s.permits.Stirred(ctx) {
-		all = append(all, alert.Quota{ID: q.Client.ID, Limit: q.Limit, Budget: q.Budget, Used: q.Used, Start: q.Start, Resets: q.Resets,
-			Refused: q.Refused})
+		all = append(all, alert.Quota{Of: alert.OfClient, ID: q.Client.ID, Limit: q.Limit, Budget: q.Budget, Used: q.Used, Start: q.Start,
+			Resets: q.Resets, Refused: q.Refused})
 	}
+	accounts := map[string]bool{}
 	for i := range s.seen {
-		if q, has := quotaOfKey(&s.seen[i]); has {
-			all = append(all, q)
+		k := &s.seen[i]
+		all = appendQuotas(all, alert.OfKey, k.Key.ID, k.Limits)
+		if len(k.OfAccount) > 0 && !accounts[k.Key.Account] {
+			accounts[k.Key.Account] = true
+			all = appendQuotas(all, alert.OfAccount, k.Key.Account, k.OfAccount)
 		}
 	}
 	return all
 }
 
-// quotaOfKey is the quota of a key that is nearest to its end.
-func quotaOfKey(k *balancer.KeyState) (q alert.Quota, has bool) {
-	if k.QuotaLimit == 0 {
-		return q, false
-	}
-	for _, quota := range k.Key.Quota {
-		if quota.Requests != k.QuotaLimit {
+// appendQuotas appends the quotas among the limits of a key or an account.
+func appendQuotas(all []alert.Quota, of alert.Subject, id string, limits []balancer.Standing) []alert.Quota {
+	for _, l := range limits {
+		if l.Period == "" {
 			continue
 		}
-		q = alert.Quota{Key: true, ID: k.Key.ID, Limit: string(proxy.Requests) + "/" + string(quota.Period), Used: k.QuotaUsed, Resets: k.QuotaResets,
-			Budget: proxy.Budget{Measure: proxy.Requests, Limit: k.QuotaLimit, Period: quota.Period}}
-		if !k.QuotaResets.IsZero() { // a moment within the period, whatever the clocks say
-			q.Start = quota.Period.Start(k.QuotaResets.Add(-time.Second))
+		q := alert.Quota{Of: of, ID: id, Limit: l.Limit, Used: l.Most - l.Left, Resets: l.Resets,
+			Budget: proxy.Budget{Measure: l.Measure, Limit: l.Most, Period: l.Period}}
+		if !l.Resets.IsZero() { // a moment within the period, whatever the clocks say
+			q.Start = l.Period.Start(l.Resets.Add(-time.Second))
 		}
-		return q, true
+		all = append(all, q)
 	}
-	return q, false
+	return all
 }

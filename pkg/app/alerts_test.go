@@ -24,7 +24,7 @@ type hook struct {
 	mu     sync.Mutex // guards the rest
 	down   bool
 	bodies []string
-	alerts []string // "<event> <client or key or pool> <share>"
+	alerts []string // "<event> <client, key, account or pool> <share>"
 }
 
 const hookToken = "sk-test-webhook-0000000000000001"
@@ -49,14 +49,14 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var got struct {
 		Alerts []struct {
-			Event, Client, Key string
-			Pool               *string
-			Quota              struct{ Share json.Number }
+			Event, Client, Key, Account string
+			Pool                        *string
+			Quota                       struct{ Share json.Number }
 		}
 	}
 	_ = json.Unmarshal(text, &got) // one that cannot be read has no alerts
 	for _, a := range got.Alerts {
-		who := a.Client + a.Key
+		who := a.Client + a.Key + a.Account
 		if a.Pool != nil {
 			who = "pool" + *a.Pool
 		}
@@ -164,9 +164,11 @@ func listenForAlerts(t *testing.T, r *rig) <-chan string {
 func TestAlertsAfterARestart(t *testing.T) {
 	_, url := upstream(t)
 	h, dir := startHook(t), t.TempDir()
-	env := map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": fmt.Sprintf(`[{"id":"k","key":%q,"quota":2},{"id":"l","key":%q}]`, keyNumber(1), keyNumber(2)),
+	env := map[string]string{"OPENAI_BASE_URL": url,
+		"OPENAI_API_KEYS": fmt.Sprintf(`[{"id":"k","key":%q,"quota":2},{"id":"l","key":%q,"account":"org"}]`, keyNumber(1), keyNumber(2)),
+		"CONFIG_FILE":     "c.yaml", "file": `accounts: [{id: org, quota: {requests: 3, period: total}}]`,
 		"ALERT_WEBHOOK_URL": h.url, "DATA_DIR": dir, "CLIENT_TOKENS": fmt.Sprintf(`[{"id":"team","token":%q,"quota":{"requests":5,"period":"day"}}]`, clientToken)}
-	want := []string{"quota_reached k 0.8", "quota_reached k 1", "quota_reached team 0.8", "quota_reached team 1"}
+	want := []string{"quota_reached k 0.8", "quota_reached k 1", "quota_reached org 0.8", "quota_reached org 1", "quota_reached team 0.8", "quota_reached team 1"}
 	for i := range 2 {
 		r := start(t, env)
 		for range 7 * (1 - i) {

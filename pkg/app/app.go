@@ -24,6 +24,7 @@ import (
 	"openai-api-proxy/pkg/relay"
 	"openai-api-proxy/pkg/state"
 	"openai-api-proxy/pkg/state/redisstate"
+	"openai-api-proxy/pkg/usage"
 )
 
 const (
@@ -47,6 +48,8 @@ type Options struct {
 	Log  *slog.Logger
 	// AccessLog takes the line of each request as JSON, which costs less than Log does; nil: they go through Log.
 	AccessLog io.Writer
+	// Redis is what the shared state is to know beside what the configuration says.
+	Redis []redisstate.Option
 }
 
 // App is a running proxy.
@@ -65,6 +68,7 @@ type App struct {
 	follower  *catalog.Follower
 	reloads   reloads
 	live      live
+	meter     *usage.Meter
 	keys      *balancer.Balancer
 	operators *auth.Tokens
 	madeToken proxy.Secret // the admin token that was made here
@@ -85,10 +89,10 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 		}
 	}()
 	metrics := newRegistry()
-	if err = a.openState(); err != nil {
+	if err = a.openState(metrics); err != nil {
 		return nil, err
 	}
-	meter, owners := a.meter(metrics), a.owners(metrics)
+	owners := a.owners(metrics)
 	up := a.upstream()
 	a.keys = a.balancer(up, metrics)
 	// Registered before the listeners, so that the fleet is heard until the last request is served.
@@ -101,13 +105,17 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	}
 	permits := a.admission(metrics)
 	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Owners: owners, Log: log, Metrics: metrics})
-	a.edge = a.callers(meter, metrics)
+	tell, err := a.traces(ctx, metrics)
+	if err != nil {
+		return nil, err
+	}
+	a.edge = a.callers(tell, metrics)
 	a.live.parts(a, gate, spine)
 	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err
 	}
 	a.alerts = a.newWatch(permits, metrics)
-	if err = a.listen(a.console(meter, permits, owners, failures, metrics)); err != nil {
+	if err = a.listen(a.console(permits, owners, failures, metrics)); err != nil {
 		return nil, err
 	}
 	if err = a.join(ctx, metrics); err != nil {
@@ -203,7 +211,16 @@ func (a *App) serve(l *listener, h http.Handler) {
 		ended <- err
 	}()
 	a.onStop(l.name, func() error {
-		err := drain(s, a.cfg.DrainTimeout, func() { cut(edge.ErrDraining) })
+		stop := func(ctx context.Context) error {
+			if err := s.Shutdown(ctx); err != nil || l != a.public {
+				return err
+			}
+			return a.edge.WaitForSockets(ctx) // which are no connections of the server any more
+		}
+		err := drain(stop, a.cfg.DrainTimeout, func() { cut(edge.ErrDraining) })
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = s.Close()
+		}
 		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
 			err = errors.Join(err, served)
 		}
@@ -214,20 +231,17 @@ func (a *App) serve(l *listener, h http.Handler) {
 // settleTime is how long requests that were cut may take to report and settle.
 const settleTime = 2 * time.Second
 
-// drain waits for the running requests and cuts those that take longer than the timeout.
-func drain(s *http.Server, timeout time.Duration, cut func()) error {
+// drain stops within the timeout, or cuts what takes longer. Its error is a deadline exceeded when even that was not enough.
+func drain(stop func(context.Context) error, timeout time.Duration, cut func()) error {
 	defer cut()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	err := s.Shutdown(ctx)
+	err := stop(ctx)
 	if err == nil || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	cut()
 	ctx, cancel = context.WithTimeout(context.Background(), settleTime)
 	defer cancel()
-	if err := s.Shutdown(ctx); err != nil {
-		return s.Close()
-	}
-	return nil
+	return stop(ctx)
 }

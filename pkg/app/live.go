@@ -46,7 +46,7 @@ func (l *live) use(s *catalog.Snapshot) {
 	l.operations = operations
 	mask := upstream.Masker(func() []proxy.Secret { return secrets(s) })
 	l.mask.Store(&mask)
-	keys := l.app.keys.Configure(balancer.Pool{Keys: keysOf(s), Strategy: set.Strategy, CheckIdle: set.Probe.Interval,
+	keys := l.app.keys.Configure(balancer.Pool{Keys: keysOf(s), Accounts: s.Base.Accounts, Strategy: set.Strategy, CheckIdle: set.Probe.Interval,
 		Policy: balancer.Policy{FailureThreshold: set.Failover.FailureThreshold, OpenTimeout: set.Failover.OpenTimeout,
 			MaxRest: set.Failover.MaxRest}})
 	plan := relay.Plan{Keys: keys, HeaderTimeout: set.Failover.HeaderTimeout, InjectUsage: set.StreamUsage == config.InjectUsage,

@@ -31,6 +31,8 @@ import (
 type store interface {
 	Advance(ctx context.Context, pool string, n int64) (int64, error)
 	Spend(ctx context.Context, subject, reservation string, charges []state.Charge) (state.Verdict, error)
+	Settle(ctx context.Context, settlements []state.Settlement) error
+	Renew(ctx context.Context, held []state.Held) error
 	Fail(ctx context.Context, key string, seen state.Attempts) (state.Attempts, error)
 	Rest(ctx context.Context, r state.Rest) error
 	Wake(ctx context.Context, s state.Subject) error
@@ -49,7 +51,8 @@ type Policy struct {
 // Pool is what keys there are and how they are used, as one configuration says it.
 type Pool struct {
 	Keys     []*proxy.Key
-	Strategy string // roundrobin, random, weighted, quota or leastbusy
+	Accounts []proxy.Account // those that have limits
+	Strategy string          // roundrobin, random, weighted, quota or leastbusy
 	Policy   Policy
 	// CheckIdle is how long a key may be idle before the upstream is asked about it; 0: it is not asked.
 	CheckIdle time.Duration
@@ -62,7 +65,7 @@ type Options struct {
 	LeaseCursor bool
 	// Confirm asks the upstream whether it accepts a key, before one is put aside for good. nil: a 401 is believed.
 	Confirm func(ctx context.Context, k *proxy.Key) proxy.Verdict
-	// Replicas is how many replicas share the work of looking after idle keys; nil: one.
+	// Replicas is how many replicas share the limits, and the work of looking after idle keys; nil: one.
 	Replicas func() int
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
@@ -77,6 +80,7 @@ type Balancer struct {
 	known    known
 	synced   synced
 	outbox   *outbox
+	lender   *lender
 	metrics  *metrics
 
 	ctx   context.Context // ends with Close
@@ -90,10 +94,12 @@ func New(o Options) *Balancer {
 	b.known.knowledge = nothing()
 	b.ctx, b.end = context.WithCancel(context.Background())
 	b.rules.Store(new(Policy))
+	b.lender = newLender(b)
 	empty, _, _ := newView(b, Pool{}, nil)
 	b.view.Store(empty)
 	b.outbox = newOutbox(o.Store, o.Log, b.metrics)
 	b.tasks.Go(func() { b.outbox.run(b.ctx) })
+	b.tasks.Go(b.lender.run)
 	if o.Confirm != nil {
 		b.tasks.Go(b.lookAfter)
 	}
@@ -128,6 +134,7 @@ type Ask struct {
 	Account string        // only keys of this one; empty: of any
 	Tried   []*proxy.Key  // by this request; never picked again
 	Last    proxy.Outcome // of the last try; Served at first
+	Need    Need          // of the limits of keys
 }
 
 // mostRefused bounds how many candidates may turn out to be taken (a quota, a probe) before Pick gives up.
@@ -139,22 +146,22 @@ func (v *View) Pick(ctx context.Context, ask Ask) (*Pick, error) {
 	s := search{view: v, pool: p, ask: ask, now: time.Now().UnixNano()}
 	s.position = v.position(ctx, p, len(ask.Tried) > 0 || ask.Account != "")
 	for range mostRefused {
-		k, soft := s.find()
+		k, soft := s.findOrAsk()
 		if k == nil {
 			break
 		}
-		if pick := v.b.take(ctx, p, k, ask.Model, s.now); pick != nil {
+		if pick := v.b.take(ctx, p, k, ask, s.now); pick != nil {
 			pick.Soft = soft
 			return pick, nil
 		}
-		s.refused = append(s.refused, k)
+		s.passOver(k)
 	}
 	return nil, v.none(p, ask)
 }
 
-// take makes the key ours: its quota, its probe if it is on probation, its breaker. nil: somebody else was faster.
-func (b *Balancer) take(ctx context.Context, p *pool, k *key, model string, now int64) *Pick {
-	pick := &Pick{Key: k.Key, Sole: p.sole, b: b, k: k, model: model, began: now}
+// take makes the key ours: its limits, its probe if it is on probation, its breaker. nil: somebody else was faster.
+func (b *Balancer) take(ctx context.Context, p *pool, k *key, ask Ask, now int64) *Pick {
+	pick := &Pick{Key: k.Key, Sole: p.sole, b: b, k: k, model: ask.Model, began: now}
 	if !p.sole && !pick.claim(ctx, now) {
 		return nil
 	}
@@ -166,7 +173,7 @@ func (b *Balancer) take(ctx context.Context, p *pool, k *key, model string, now 
 		}
 		pick.done = done
 	}
-	if !k.quota.spend(ctx, b) { // last, so that no unit is spent for nothing
+	if !pick.draw(ask.Need) { // last, so that no unit is spent for nothing
 		pick.Withdraw()
 		return nil
 	}

@@ -43,13 +43,15 @@ type setup struct {
 	LeaseCursor bool
 	Confirm     func(context.Context, *proxy.Key) proxy.Verdict
 	CheckIdle   time.Duration
+	Accounts    []proxy.Account
+	Replicas    func() int
 }
 
-func (o setup) pool() Pool { return Pool{o.Keys, o.Strategy, o.Policy, o.CheckIdle} }
+func (o setup) pool() Pool { return Pool{o.Keys, o.Accounts, o.Strategy, o.Policy, o.CheckIdle} }
 
 // started makes the balancer of a setup.
 func started(o setup) *Balancer {
-	b := New(Options{Store: o.Store, LeaseCursor: o.LeaseCursor, Confirm: o.Confirm, Log: slog.New(slog.DiscardHandler),
+	b := New(Options{Store: o.Store, LeaseCursor: o.LeaseCursor, Confirm: o.Confirm, Replicas: o.Replicas, Log: slog.New(slog.DiscardHandler),
 		Metrics: prometheus.NewRegistry()})
 	b.Configure(o.pool())
 	return b
@@ -246,7 +248,7 @@ func TestModels(t *testing.T) {
 func TestRequestQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := pooled(1, 1)
-		keys[0].Quota = []proxy.Quota{{Requests: 3, Period: proxy.Day}}
+		keys[0].Quota = []proxy.Budget{{Measure: proxy.Requests, Limit: 3, Period: proxy.Day}}
 		b := balancerOf(t, setup{Keys: keys})
 		if got := shares(t, b, 10); got["k0"] != 3 || got["k1"] != 7 {
 			t.Errorf("shares %v", got)
@@ -265,7 +267,7 @@ func TestRequestQuota(t *testing.T) {
 // Its own quota is the one thing for which a pool of one refuses.
 func TestQuotaOfASoleKey(t *testing.T) {
 	keys := pooled(1)
-	keys[0].Quota = []proxy.Quota{{Requests: 2, Period: proxy.Month}}
+	keys[0].Quota = []proxy.Budget{{Measure: proxy.Requests, Limit: 2, Period: proxy.Month}}
 	b := balancerOf(t, setup{Keys: keys})
 	if got := shares(t, b, 4); got["k0"] != 2 {
 		t.Errorf("shares %v", got)
@@ -279,8 +281,8 @@ func TestQuotaOfASoleKey(t *testing.T) {
 
 func TestStrategyQuota(t *testing.T) {
 	keys := pooled(1, 1, 1)
-	keys[0].Quota = []proxy.Quota{{Requests: 1_000_000, Period: proxy.Total}}
-	keys[1].Quota = []proxy.Quota{{Requests: 3_000_000, Period: proxy.Total}}
+	keys[0].Quota = []proxy.Budget{{Measure: proxy.Requests, Limit: 1_000_000, Period: proxy.Total}}
+	keys[1].Quota = []proxy.Budget{{Measure: proxy.Requests, Limit: 3_000_000, Period: proxy.Total}}
 	got := shares(t, balancerOf(t, setup{Keys: keys, Strategy: "quota"}), 12_000) // 1 : 3 : 2, the mean
 	for id, want := range map[string]int{"k0": 2000, "k1": 6000, "k2": 4000} {
 		if d := got[id] - want; d < -400 || d > 400 {

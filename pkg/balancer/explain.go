@@ -33,13 +33,14 @@ const (
 	whyModel    = "does not serve the model"
 	whyPool     = "of another pool"
 	whyAccount  = "of another account than the stored object"
+	whyUnpriced = "has a quota of money, and the model no price"
 	whyDisabled = "disabled"
 	whyExpired  = "expired"
 )
 
 // nearness orders the reasons for reading: what was picked first, what could never have been last.
 var nearness = []string{whyPicked, whyUsable, whySlowed, whyTried, whyLast}
-var farthest = []string{whyAccount, whyDisabled, whyExpired, whyModel, whyPool}
+var farthest = []string{whyUnpriced, whyAccount, whyDisabled, whyExpired, whyModel, whyPool}
 
 // explained bounds the keys that an explanation names.
 const explained = 50
@@ -86,6 +87,8 @@ func (k *key) considered(ask Ask, pick *Pick, now time.Time) Considered {
 		c.Why = whyAccount
 	case slices.Contains(ask.Tried, k.Key):
 		c.Why = whyTried
+	case ask.Need.Unpriced && k.limitsMoney():
+		c.Why = whyUnpriced
 	default:
 		c.Why, c.Until = k.standing(ask.Model, now)
 	}
@@ -94,7 +97,11 @@ func (k *key) considered(ask Ask, pick *Pick, now time.Time) Considered {
 
 // standing is how usable a key is, in the words of an explanation.
 func (k *key) standing(model string, now time.Time) (string, *time.Time) {
-	switch k.grade(model, now.UnixNano()) {
+	g := k.grade(model, now.UnixNano())
+	if reason, frees, limited := k.limitedUntil(now); limited && g >= slowed {
+		return string(reason), shown(frees)
+	}
+	switch g {
 	case usable:
 		return whyUsable, nil
 	case slowed:

@@ -1,7 +1,6 @@
 package balancer
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,15 +25,13 @@ type knowledge struct {
 // vitals is how a key is.
 type vitals struct {
 	secret   proxy.Secret // of which all this is known
-	rest     resting      // open, invalid, or its own quota used up
+	rest     resting      // open, invalid
 	breaker  *breaker
 	inFlight counter
-	quotas   []proxy.Quota           // those in force; known.mu guards it
-	balance  atomic.Pointer[balance] // of them
-	off      atomic.Bool             // disabled or gone
-	used     atomic.Int64            // unix ns of the last answer that proved it well
-	asked    atomic.Int64            // unix ns of when it was looked after last
-	since    int64                   // unix ns from which on it is known
+	off      atomic.Bool  // disabled or gone
+	used     atomic.Int64 // unix ns of the last answer that proved it well
+	asked    atomic.Int64 // unix ns of when it was looked after last
+	since    int64        // unix ns from which on it is known
 }
 
 // account is what keys of one account share.
@@ -43,6 +40,7 @@ type account struct {
 	rest   resting // exhausted
 	models restsByModel
 	pace   paces
+	share  atomic.Pointer[share] // nil: it has no limits
 }
 
 // counter is a number that many goroutines change.
@@ -57,7 +55,7 @@ func nothing() knowledge {
 
 // adopted are the keys of a configuration of which nothing was known, or no longer enough.
 type adopted struct {
-	keys     []*key                 // also those whose quota changed
+	keys     []*key                 // also those whose limits changed
 	subjects map[state.Subject]bool // they, their accounts and their endpoints, as far as those are new
 	rekeyed  []state.Subject        // keys that have another secret than before
 }
@@ -71,6 +69,8 @@ func (k *known) adoptLocked(v *View) adopted {
 		key.account = k.accountLocked(key.Account, &before, &fresh)
 		key.endpoint = k.endpointLocked(key.Endpoint, &before, &fresh)
 		key.vitals = before.vitals[key.ID]
+		var limited bool
+		key.share, limited = v.b.lender.set("k:"+key.ID, &key.Limits)
 		if key.vitals == nil || key.vitals.secret != key.Secret {
 			if key.vitals != nil {
 				key.vitals.off.Store(true)
@@ -80,13 +80,10 @@ func (k *known) adoptLocked(v *View) adopted {
 			}
 			key.vitals = &vitals{secret: key.Secret, since: time.Now().UnixNano(), breaker: newBreaker(v.b.policy)}
 			fresh.keys = append(fresh.keys, key)
-		} else if !slices.Equal(key.vitals.quotas, key.Quota) {
-			key.balance.Store(nil)
+		} else if limited {
 			fresh.keys = append(fresh.keys, key)
 		}
-		key.quotas = key.Quota
 		key.off.Store(!key.Enabled)
-		key.quota.of(key.Key, key.vitals)
 		k.vitals[key.ID] = key.vitals
 	}
 	for id, gone := range before.vitals {

@@ -1,11 +1,17 @@
 package balancer
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 type metrics struct {
 	rests     *prometheus.CounterVec
 	undecided *prometheus.CounterVec
 	checks    *prometheus.CounterVec
+	limited   *prometheus.CounterVec
+	asks      *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -17,8 +23,19 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m.checks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_key_checks_total",
 		Help: "Times that the upstream was asked whether it accepts a key, by hand or because it was idle, by outcome."}, []string{"outcome"})
-	reg.MustRegister(m.rests, m.undecided, m.checks)
+	m.limited = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_key_limited_total",
+		Help: "Times that a key was passed over for a limit of its own or of its account, by the kind of limit."}, []string{"limit"})
+	m.asks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_key_limit_asks_total",
+		Help: "Times that the state was asked for a part of a limit of a key or account: by a request that waited, or ahead of need."},
+		[]string{"by"})
+	reg.MustRegister(m.rests, m.undecided, m.checks, m.limited, m.asks)
 	return m
+}
+
+// limit counts a key that was passed over for a limit, by its kind: "tokens/month" is tokens.
+func (m *metrics) limit(name string) {
+	kind, _, _ := strings.Cut(name, "/")
+	m.limited.WithLabelValues(kind).Inc()
 }
 
 // keySeries is the largest number of keys of which each has a series of its own.
@@ -39,7 +56,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	states := c.b.States()
-	counts := map[string]int{Active: 0, HalfOpen: 0, Disabled: 0, "cooling": 0, "open": 0, "exhausted": 0, "invalid": 0}
+	counts := map[string]int{Active: 0, HalfOpen: 0, Disabled: 0, "cooling": 0, "open": 0, "exhausted": 0, "invalid": 0, "limited": 0}
 	for _, s := range states {
 		counts[s.State]++
 		if len(states) <= keySeries {

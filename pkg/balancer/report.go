@@ -22,6 +22,8 @@ type Pick struct {
 	began int64       // unix ns
 	done  func(error) // settles the breaker; nil in a pool of one
 	probe []probe     // subjects on probation, of which this attempt is the probe
+	drawn [2]*draw    // of the limits of the key and of its account
+	used  *Need       // in truth; nil: not known
 
 	settled sync.Once
 	closed  sync.Once
@@ -108,6 +110,9 @@ func (a *account) subject() state.Subject { return state.Subject{Scope: proxy.By
 // Report tells how the attempt went, once: at the headers of the answer, or when there will be none.
 func (p *Pick) Report(v proxy.Verdict) {
 	p.settled.Do(func() {
+		if row := v.Outcome.Row(); row.Fate == proxy.NotExecuted || v.Outcome == proxy.CallerFault {
+			p.used = new(Need)
+		}
 		if !p.Sole {
 			p.blame(v)
 			p.release()
@@ -139,7 +144,10 @@ func (p *Pick) Cut(v proxy.Verdict) {
 // Close ends the attempt. One that was not reported blames nobody.
 func (p *Pick) Close() {
 	p.Withdraw()
-	p.closed.Do(func() { p.k.inFlight.add(-1) })
+	p.closed.Do(func() {
+		p.k.inFlight.add(-1)
+		p.settle()
+	})
 }
 
 // blame does what the row of the outcome says.

@@ -15,16 +15,16 @@ const (
 
 // KeyState is how a key is now.
 type KeyState struct {
-	Key         *proxy.Key
-	State       string    // Active, HalfOpen, Disabled or a proxy.Reason
-	Since       time.Time // zero: always
-	Until       time.Time // zero: not said
-	Reason      string    // why it is not active, in the words of proxy.Reason; empty: it is
-	NextProbe   time.Time // when it may prove itself, or is looked after next; zero: not known
-	InFlight    int64
-	QuotaLimit  int64 // of the quota nearest to its end; 0: none
-	QuotaUsed   int64
-	QuotaResets time.Time // zero: never
+	Key       *proxy.Key
+	State     string    // Active, HalfOpen, Disabled or a proxy.Reason
+	Since     time.Time // zero: always
+	Until     time.Time // zero: not said
+	Reason    string    // why it is not active, in the words of proxy.Reason; empty: it is
+	NextProbe time.Time // when it may prove itself, or is looked after next; zero: not known
+	InFlight  int64
+	Quota     *Standing  // the one nearest to its end; nil: none
+	Limits    []Standing // of the key
+	OfAccount []Standing // of its account
 }
 
 // States tells of every key, sorted by id. A key is cooling when any model of its account is.
@@ -66,9 +66,9 @@ func (k *key) state(now time.Time) KeyState {
 
 func (k *key) stands(now time.Time) KeyState {
 	s := KeyState{Key: k.Key, State: Active, InFlight: k.inFlight.value()}
-	if held := k.quota.balance.Load(); held != nil {
-		left, _ := k.quota.left()
-		s.QuotaLimit, s.QuotaUsed, s.QuotaResets = held.limit, held.limit-left, held.resets
+	s.Limits, s.OfAccount = k.share.standings(now), k.account.share.Load().standings(now)
+	if quota, found := nearest(s.Limits); found {
+		s.Quota = &quota
 	}
 	if !k.Enabled || !k.Expires.IsZero() && !now.Before(k.Expires) {
 		s.State = Disabled
@@ -85,12 +85,16 @@ func (k *key) stands(now time.Time) KeyState {
 		}
 		return s
 	}
-	if left, limited := k.quota.left(); limited && left == 0 {
-		s.State, s.Until = string(proxy.Exhausted), s.QuotaResets
+	if until, spent := k.spentUntil(now.UnixNano()); spent {
+		s.State, s.Until = string(proxy.Exhausted), until
 		return s
 	}
 	if rest, cooling := k.account.models.longest(proxy.Cooling, now); cooling {
 		s.State, s.Since, s.Until = string(rest.Reason), rest.Since, rest.Until
+		return s
+	}
+	if reason, frees, limited := k.limitedUntil(now); limited {
+		s.State, s.Until = string(reason), frees
 	}
 	return s
 }

@@ -66,6 +66,9 @@ type search struct {
 	position int64
 	refused  []*key // candidates that turned out to be taken
 	slowed   bool   // one was passed over for being close to a rate limit
+	limited  bool   // one was, or had to be, for a limit of its own
+	asking   bool   // those are asked for all the same
+	asked    int
 }
 
 // find is the key to use, best kind first; nil for none.
@@ -84,7 +87,7 @@ func (s *search) find() (k *key, isSoft bool) {
 			return k, false
 		}
 	}
-	if !s.softToo() {
+	if s.limited || !s.softToo() { // who waits for a limit is served better then than by a key that is not well
 		return nil, false
 	}
 	if avoid {
@@ -233,10 +236,16 @@ func (s *search) fits(k *key, least grade, avoid bool) bool {
 	if k.off.Load() && len(s.ask.Tried) > 0 {
 		return false // the first try belongs to the configuration that let the request in, whatever came since
 	}
+	if s.ask.Need.Unpriced && k.limitsMoney() {
+		return false
+	}
 	if s.pool.sole {
 		return true
 	}
 	g := k.grade(s.ask.Model, s.now)
+	if g >= max(least, slowed) && s.passes(k) {
+		return false
+	}
 	s.slowed = s.slowed || g == slowed
 	return g >= least
 }
@@ -254,7 +263,7 @@ func (k *key) grade(model string, now int64) grade {
 	if !k.rest.ready(now) || !k.account.rest.ready(now) {
 		return unusable
 	}
-	if left, limited := k.quota.left(); limited && left == 0 {
+	if k.shut(now) {
 		return unusable
 	}
 	g := usable
@@ -292,7 +301,7 @@ func (p *pool) leftover(now int64) *weights {
 	all := make([]int64, len(p.keys))
 	var sum, with int64
 	for i, k := range p.keys {
-		if left, limited := k.quota.left(); limited {
+		if left, limited := k.requestsLeft(); limited {
 			all[i] = left
 			sum += left
 			with++

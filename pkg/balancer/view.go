@@ -15,6 +15,7 @@ type View struct {
 	b        *Balancer
 	strategy strategy
 	keys     []*key // sorted by id
+	metered  bool   // a key or an account limits tokens or money
 	kinds    kinds
 	pools    pools
 }
@@ -26,7 +27,7 @@ type key struct {
 	kind     *kind
 	account  *account
 	endpoint *endpoint
-	quota    quota
+	share    *share // nil: it has no limits
 }
 
 // Configure puts another configuration in the place of the one before. What is known of keys, accounts and endpoints that
@@ -38,6 +39,7 @@ func (b *Balancer) Configure(p Pool) *View {
 	v, came, gone := newView(b, p, before)
 	b.rules.Store(&v.Policy)
 	fresh := b.known.adoptChangedLocked(v, came, gone)
+	b.limitLocked(v, before, gone)
 	b.view.Store(v)
 	b.known.mu.Unlock()
 	v.pools.prepare(v, before)
@@ -76,6 +78,8 @@ func newView(b *Balancer, p Pool, before *View) (v *View, came, gone []*key) {
 		came = append(came, &key{Key: k})
 		v.keys = append(v.keys, came[len(came)-1])
 	}
+	v.metered = slices.ContainsFunc(v.keys, func(k *key) bool { return k.Metered() }) ||
+		slices.ContainsFunc(p.Accounts, func(a proxy.Account) bool { return a.Metered() })
 	var known kinds
 	if before != nil {
 		known = before.kinds

@@ -8,9 +8,9 @@ import (
 )
 
 // killsLoseNothing says what is promised of finished requests when their replica is killed: true, that all have their rows; false,
-// that what it had not told Redis yet may be missing, and no more than that: see lostTail. It is the switch to turn when replicas
-// keep a journal.
-const killsLoseNothing = false
+// that what it had not told Redis yet may be missing, and no more than that: see lostTail. Replicas here keep a journal; false is
+// for those that have no DATA_DIR.
+const killsLoseNothing = true
 
 const (
 	// flushEvery is how often a replica tells Redis what it counted; see pkg/usage.
@@ -73,7 +73,7 @@ func (v *verdict) checkLedger(s *storm, calls []*call, l *ledger) {
 	v.check(b.doubled == 0, "%d requests have two rows", b.doubled)
 	v.figure("ledger against the upstream's bill", "%d requests, %d rows: %d lost, %d doubled; %d say what was billed, %d at most that",
 		b.calls, len(l.rows), b.lost, b.doubled, v.exact, v.partial)
-	v.figure("  rows lost by kills, no journal", "%v; with Redis away %v", b.tail, b.outage)
+	v.figure("  rows lost by kills", "%v; with Redis away %v", b.tail, b.outage)
 	v.figure("  no row needed", "%d unfinished at a kill, %d within 50 ms of it; %d rows of callers who saw nothing",
 		b.unfinished, b.atTheEdge, b.unseen)
 	v.checkExchanges(l, tries)

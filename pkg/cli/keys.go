@@ -15,7 +15,7 @@ import (
 type keyQuery struct{ state, source, tag, account, pool, model, text string }
 
 func (k *keyQuery) flags(f *flag.FlagSet) {
-	f.StringVar(&k.state, "state", "", "only those in one of these `states`: active, open, cooling, exhausted, invalid, disabled, ...")
+	f.StringVar(&k.state, "state", "", "only those in one of these `states`: active, open, cooling, limited, exhausted, invalid, disabled, ...")
 	f.StringVar(&k.source, "source", "", "only those `from` file, environment or api")
 	f.StringVar(&k.tag, "tag", "", "only those with the `tag`")
 	f.StringVar(&k.account, "account", "", "only those of the account with this `name`")

@@ -26,8 +26,8 @@ type spending struct {
 }
 
 type balance struct {
-	Limit int64 `json:"limit"`
-	Left  int64 `json:"left"`
+	Limit json.Number `json:"limit"`
+	Left  json.Number `json:"left"`
 }
 
 type key struct {

@@ -13,7 +13,7 @@ const mostTokens = 1_000_000_000
 // measures are what a quota may count.
 var measures = []proxy.Measure{proxy.Requests, proxy.Tokens, proxy.Dollars}
 
-// budgets reads a client's quota: a number of requests per day, an object, or a list of objects.
+// budgets reads a quota: a number of requests per day, an object, or a list of objects.
 func budgets(f *fields) []proxy.Budget {
 	s, set := f.take("quota")
 	switch {

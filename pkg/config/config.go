@@ -2,7 +2,7 @@
 //
 // Both are read whole before anything is judged, and every mistake is reported at once, with its place: an operator
 // mends a configuration in one go, not in as many as it has mistakes. What is not understood is a mistake, and so is
-// what is understood but not enforced yet (pending.go): a limit that is accepted is enforced.
+// what is understood but not enforced yet: a limit that is accepted is enforced.
 //
 // No mistake and no warning repeats a text that was set. A key pasted into the wrong field would otherwise end up in a
 // log.
@@ -40,6 +40,9 @@ type Config struct {
 	// that of OPENAI_API_KEYS before OPENAI_API_KEY; an id always names one key.
 	Keys []*proxy.Key
 
+	// Accounts are limits of what keys of one account use together, sorted by id. An account needs no entry: keys name it.
+	Accounts []proxy.Account
+
 	// Settings may be overridden while the proxy runs.
 	Settings
 
@@ -66,6 +69,16 @@ type Config struct {
 	// REQUEST_LOG_BODIES. Default 0: none, up to 64 KiB. Prompts and answers can then be read by operators, and by whoever
 	// reads the state; live secrets in them are masked.
 	RequestLogBodies int64
+	// RequestsKept is about how many finished requests can be looked up, for at most 7 days, from REQUESTS_KEPT. Default
+	// 250000. Each takes about 400 bytes of Redis: more of them need more memory there, or limits cannot be counted any more.
+	// Replicas of one fleet should agree on it; the smallest number decides. Without Redis and DataDir it is at most 10000.
+	RequestsKept int64
+	// TraceEndpoint is the OpenTelemetry collector that is told how requests went, by OTLP over HTTP, from
+	// OTEL_EXPORTER_OTLP_ENDPOINT. Default none: no traces, at no cost. Spans name clients, addresses and models, no content.
+	TraceEndpoint string
+	// TraceHeaders are sent to the collector with every message, from OTEL_EXPORTER_OTLP_HEADERS: name=value, comma list,
+	// values percent-encoded. Default none. What lets us in there is a secret.
+	TraceHeaders proxy.Secret
 	// StreamIdleTimeout is the silence after which a stream counts as dead, from STREAM_IDLE_TIMEOUT. Default 5m. Too
 	// short cuts models that think for long before they answer.
 	StreamIdleTimeout time.Duration
@@ -77,8 +90,9 @@ type Config struct {
 	// Only with RedisURL: a single instance has nobody to hand over to, and stops taking requests at once.
 	DrainDelay time.Duration
 
-	// DataDir keeps embedded state, counters and the made admin token, from DATA_DIR. Default "data". Empty: memory only,
-	// and a restart forgets all of it. Two processes cannot share one.
+	// DataDir keeps embedded state, counters, the made admin token and the journal of finished requests, from DATA_DIR.
+	// Default "data". Empty: memory only, and a restart forgets all of it; with Redis, what was not yet told there: 100 ms.
+	// Two processes with embedded state cannot share one; with Redis they can.
 	DataDir string
 	// RedisURL names the shared state of several replicas, from REDIS_URL. Unset: embedded state, one instance.
 	RedisURL proxy.Secret
@@ -126,6 +140,7 @@ func Load(src Source) (*Config, error) {
 	root := l.file()
 	l.cfg.Settings.read(root)
 	l.keys(root)
+	l.accounts(root)
 	l.clients(root)
 	l.alerts(root)
 	l.prices(root)

@@ -162,7 +162,11 @@ func (f *fields) object(name string) (*fields, bool) {
 	return s.object()
 }
 
-// end reports the fields that nobody took. Those in pending are known to the design; see pending.go.
+// notEnforced refuses what the design knows and nothing enforces yet, by name: ignoring a limit would be worse than not
+// knowing it.
+const notEnforced = "is not enforced yet, so it is refused rather than ignored"
+
+// end reports the fields that nobody took. Those in pending are known to the design and not enforced yet.
 func (f *fields) end(pending []string) {
 	for _, x := range f.in.fields {
 		name := x.name.text

@@ -78,56 +78,15 @@ func (l *loader) key(f *fields, source string) (e entry[*proxy.Key], ok bool) {
 	k.Project, _ = get(f, "project", headerText)
 	k.Weight = f.whole("weight", 1, 1, mostWeight)
 	k.Models = some(f, "models", headerText)
-	k.Quota = quotas(f)
+	k.Limits = limits(f)
 	k.Enabled = f.flag("enabled", true)
 	k.Expires, _ = get(f, "expires", expiry)
 	k.Note, _ = get(f, "note", anyText)
 	k.Tags = getAll(f, "tags", identifier)
 	k.Pool, _ = get(f, "pool", identifier)
-	f.end(pendingKeyFields)
+	f.end(nil)
 	return entry[*proxy.Key]{k, k.ID, k.Secret, f.at}, ok
-}
-
-// quotas reads a key's quota: a number of requests per day, an object, or a list of objects.
-func quotas(f *fields) []proxy.Quota {
-	s, set := f.take("quota")
-	switch {
-	case !set:
-		return nil
-	case s.kind == isNumber:
-		n, _ := s.whole(1, mostCount)
-		return []proxy.Quota{{Requests: n, Period: proxy.Day}}
-	case s.kind == isObject:
-		return quotaList([]spot{s})
-	case s.kind == isList:
-		return quotaList(s.list())
-	default:
-		s.wrong(s.at, "must be a number of requests per day, or {requests, period}, or a list of those")
-		return nil
-	}
 }
 
 var period = oneOf(string(proxy.Minute), string(proxy.Hour), string(proxy.Day), string(proxy.Month),
 	string(proxy.Total))
-
-func quotaList(items []spot) (all []proxy.Quota) {
-	seen := map[string]bool{}
-	for _, item := range items {
-		f, ok := item.object()
-		if !ok {
-			continue
-		}
-		name, _ := need(f, "period", period)
-		if seen[name] && name != "" {
-			f.wrong(f.at, "there is a quota for this period already")
-		}
-		seen[name] = true
-		n := f.whole("requests", 0, 1, mostCount)
-		if len(f.in.fields) == 1 && n == 0 { // else the other field is a mistake in its place
-			f.wrong(f.at, "needs the field %q", "requests")
-		}
-		f.end(pendingQuotaFields)
-		all = append(all, proxy.Quota{Requests: n, Period: proxy.Period(name)})
-	}
-	return all
-}

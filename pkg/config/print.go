@@ -25,6 +25,13 @@ func (c *Config) Print(w io.Writer) error {
 	for _, k := range c.Keys {
 		p.key(k)
 	}
+	if len(c.Accounts) > 0 {
+		p.line("accounts", len(c.Accounts))
+	}
+	for _, a := range c.Accounts {
+		p.line("  - id", a.ID)
+		p.limits(&a.Limits)
+	}
 	p.line("clients", len(c.Clients))
 	for i := range c.Clients {
 		p.client(&c.Clients[i])
@@ -79,6 +86,7 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("drainDelay", c.DrainDelay)
 	p.line("maxBodyBytes", c.MaxBodyBytes)
 	p.line("requestLogBodies", c.RequestLogBodies)
+	p.line("requestsKept", c.RequestsKept)
 	p.line("replayBytes", c.Limits.ReplayBytes)
 	p.line("probe", "")
 	p.line("  interval", c.Probe.Interval)
@@ -89,6 +97,8 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("  allow", c.Operations.Allow)
 	p.line("  deny", c.Operations.Deny)
 	c.printPrices(p)
+	p.line("traceEndpoint", c.TraceEndpoint)
+	p.line("traceHeaders", c.TraceHeaders)
 	p.line("logLevel", strings.ToLower(c.LogLevel.String()))
 	p.line("logFormat", cmp.Or(c.LogFormat, "text on a terminal, else json"))
 }
@@ -97,7 +107,7 @@ func (c *Config) printPolicy(p *printer) {
 // since they would be found in ordinary words.
 func (c *Config) mask(text string) string {
 	const short = 8
-	secrets := append([]proxy.Secret{c.AdminToken, c.MetricsToken, c.RedisURL, c.Alerts.Webhook}, c.EncryptionKeys...)
+	secrets := append([]proxy.Secret{c.AdminToken, c.MetricsToken, c.RedisURL, c.Alerts.Webhook, c.TraceHeaders}, c.EncryptionKeys...)
 	for _, k := range c.Keys {
 		secrets = append(secrets, k.Secret)
 	}
@@ -138,9 +148,7 @@ func (p *printer) key(k *proxy.Key) {
 	p.line("    weight", k.Weight)
 	p.line("    enabled", k.Enabled)
 	p.optional("models", strings.Join(k.Models, " "))
-	for _, q := range k.Quota {
-		p.line("    quota", fmt.Sprintf("%d requests (%s)", q.Requests, q.Period))
-	}
+	p.limits(&k.Limits)
 	p.optional("organization", k.Organization)
 	p.optional("project", k.Project)
 	p.optional("expires", moment(k.Expires))
@@ -148,6 +156,20 @@ func (p *printer) key(k *proxy.Key) {
 	p.optional("tags", strings.Join(k.Tags, " "))
 	if k.Note != "" {
 		p.line("    note", strconv.Quote(k.Note))
+	}
+}
+
+func (p *printer) limits(l *proxy.Limits) {
+	for _, limit := range []struct {
+		name string
+		most int64
+	}{{"rpm", l.RPM}, {"tpm", l.TPM}, {"concurrency", l.Concurrency}} {
+		if limit.most > 0 {
+			p.line("    "+limit.name, limit.most)
+		}
+	}
+	for _, b := range l.Quota {
+		p.line("    quota", fmt.Sprintf("%s (%s)", b.Amount(), b.Period))
 	}
 }
 

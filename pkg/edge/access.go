@@ -41,6 +41,9 @@ func attributes(attrs []slog.Attr, rec *proxy.Record) []slog.Attr {
 		slog.String("usage", string(rec.Usage.Basis)),
 		slog.Int64("bytes_in", rec.BytesIn), slog.Int64("bytes_out", rec.BytesOut),
 		slog.Float64("first_byte_ms", milliseconds(rec.FirstByte)), slog.Float64("total_ms", milliseconds(rec.Total)))
+	if s := rec.Session; s != nil {
+		attrs = append(attrs, slog.Int64("messages_in", s.Sent), slog.Int64("messages_out", s.Received), slog.Int("close", s.Code))
+	}
 	if rec.Priced {
 		attrs = append(attrs, slog.Any("cost_usd", json.Number(proxy.DollarText(rec.Cost))))
 	}

@@ -12,6 +12,10 @@ import (
 // headOf reads what the call asks for from where its operation says it.
 func headOf(call *proxy.Call) openai.Head {
 	switch held := call.Body.Held; {
+	case call.Op.Socket && call.Op.Model == openai.ModelInQuery:
+		return openai.ReadQueryHead(call.Query)
+	case call.Op.Socket:
+		return openai.Head{Readable: true, Stream: true}
 	case call.Op.Model == openai.ModelInPath:
 		return openai.Head{Model: call.Head.Model, Readable: true}
 	case len(held) == 0 || call.Header.Get("Content-Encoding") != "":

@@ -47,7 +47,9 @@ type Options struct {
 	Mask           func([]byte) []byte // hides live secrets in them
 	// Operator lets those in who may ask why a request went as it did; nil: nobody may.
 	Operator func(ctx context.Context, credential http.Header, addr netip.Addr) error
-	Log      *slog.Logger
+	// Trace is told of every finished request, with the caller's header; nil: nobody wants traces.
+	Trace func(rec *proxy.Record, header http.Header)
+	Log   *slog.Logger
 	// AccessLog takes a line of JSON for each request, of the level that Log has; nil: they go through Log.
 	AccessLog io.Writer
 	Metrics   prometheus.Registerer
@@ -69,6 +71,7 @@ type Edge struct {
 	view    atomic.Pointer[View]
 	bodies  *bodies
 	metrics *metrics
+	sockets *sockets
 	ready   atomic.Bool
 	leaving atomic.Bool
 	serving atomic.Int64
@@ -81,6 +84,7 @@ func New(o Options) *Edge {
 	e := &Edge{Options: o, bodies: newBodies(o.MaxBody)}
 	e.lines.New = func() any { return new([]byte) }
 	e.metrics = newMetrics(o.Metrics, e.Serving)
+	e.sockets = newSockets(o.Metrics)
 	e.engine = e.NewEngine(e.cors)
 	r := e.engine
 	r.GET("/health", e.health)
@@ -163,7 +167,7 @@ func (e *Edge) api(c *gin.Context) {
 // so that a stranger's upload is neither read nor, with Expect: 100-continue, asked for.
 func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Call, error) {
 	req := c.Request
-	client, err := view.Auth.Client(req.Context(), req.Header, e.clientAddr(req))
+	client, err := view.Auth.Client(req.Context(), credentials(view, req), e.clientAddr(req))
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +177,9 @@ func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Cal
 		return nil, pathFault(req.Method, err)
 	}
 	rec.Operation = match.Op.Path
+	if err := upgradable(match.Op, req); err != nil {
+		return nil, err
+	}
 	call := &proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Slots: match.Slots, Path: match.Path, Query: req.URL.RawQuery,
 		Header: req.Header, Head: openai.Head{Model: match.Model}}
 	call.Op.Method = req.Method // HEAD stays HEAD

@@ -26,6 +26,7 @@ func (e *Edge) record(c *gin.Context) {
 	if e.leaving.Load() {
 		c.Header("Connection", "close")
 	}
+	defer e.sockets.enter(c.Request)() // until it is accounted for
 	e.serving.Add(1)
 	defer func() {
 		e.serving.Add(-1)
@@ -63,6 +64,10 @@ func (e *Edge) finish(c *gin.Context, rec *proxy.Record) {
 	e.Usage.Record(rec)
 	e.access(slog.LevelInfo, rec)
 	e.metrics.observe(rec)
+	e.sockets.observe(rec)
+	if e.Trace != nil {
+		e.Trace(rec, c.Request.Header)
+	}
 }
 
 // recovery answers a panic with 500, or cuts the connection when the answer had begun. Gin's own ends a cut stream

@@ -11,6 +11,8 @@
 //	POST /_fault     a Fault; kind "none" clears those of the key
 //	POST /_reset     forgets stats, faults, requests, stored objects and what was taken of rate limits
 //
+// WebSockets are GET /v1/realtime and GET /v1/responses; see session for what they understand.
+//
 // Answers say nothing clever. Texts are fixed, the prompt of a chat is always 19 tokens, and each piece of a stream is
 // one, so that a test can tell what should have been counted.
 //

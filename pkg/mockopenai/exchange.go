@@ -87,6 +87,9 @@ func (x *exchange) understand() (operation, *refusal) {
 	default:
 		return op, unknownURL(x.r)
 	}
+	if x.r.URL.Path == "/v1/realtime" {
+		x.ask.model = x.r.URL.Query().Get("model")
+	}
 	if x.r.Method == http.MethodPost && (len(x.body) > 0 || !op.bodiless) {
 		var no *refusal
 		if x.ask, no = readAsk(x.r.Header.Get("Content-Type"), x.body, op.lean); no != nil {

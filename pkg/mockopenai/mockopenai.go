@@ -26,6 +26,7 @@ type Server struct {
 	now       func() time.Time
 	billed    func(id string, input, output int64) // nil: nobody keeps a bill for each request
 	log       requestLog
+	ends      ends
 	vector    func() string // the usual embedding as JSON
 	buffers   sync.Pool     // of *bytes.Buffer
 	done      chan struct{} // closed by Close
@@ -88,6 +89,7 @@ func (s *Server) Reset() {
 	s.accounts.Clear()
 	s.faults.clear()
 	s.log.clear()
+	s.ends.clear()
 }
 
 // ServeHTTP answers one request: the controls without a key, everything else with one.

@@ -26,6 +26,8 @@ var operations = map[route]operation{
 	{"POST", "/v1/audio/transcriptions"}: {serve: (*exchange).transcribe, modelNeeded: true},
 	{"POST", "/v1/audio/translations"}:   {serve: (*exchange).translate, modelNeeded: true},
 	{"POST", "/v1/decisions"}:            {serve: (*exchange).decide},
+	{"GET", "/v1/realtime"}:              {serve: (*exchange).converse},
+	{"GET", "/v1/responses"}:             {serve: (*exchange).converse},
 	{"GET", "/v1/models"}:                {serve: (*exchange).models},
 	{"HEAD", "/v1/models"}:               {serve: (*exchange).models},
 }

@@ -12,6 +12,7 @@ type Operation struct {
 	Class   Class
 	Tokens  Tokens
 	Objects *Objects // what it does with objects stored upstream; nil: nothing
+	Socket  bool     // it is a WebSocket: GET with an Upgrade, and nothing else
 }
 
 // Free reports whether nobody pays for the tokens of the operation: it uses none, or shows those of another.
@@ -26,8 +27,9 @@ type ModelIn uint8
 const (
 	NoModel ModelIn = iota
 	ModelInJSON
-	ModelInForm // multipart/form-data; some of these operations also take JSON
-	ModelInPath // the slot named {model}
+	ModelInForm  // multipart/form-data; some of these operations also take JSON
+	ModelInPath  // the slot named {model}
+	ModelInQuery // of a WebSocket
 )
 
 // Repeat says after which outcomes an operation may be sent to another key.

@@ -99,6 +99,11 @@ func (op *Operation) body(word string) bool {
 		op.Model = ModelInForm
 	case "form":
 		op.Model, op.Unnamed = ModelInForm, true
+	case "socket":
+		op.Socket = op.Method == http.MethodGet
+		return op.Socket
+	case "query":
+		op.Model = ModelInQuery
 	default:
 		return false
 	}

@@ -13,23 +13,17 @@ type Key struct {
 	Project      string // sent as OpenAI-Project when set
 	Weight       int64  // 1 to 1000
 	Models       Patterns
-	Quota        []Quota // request quotas; at most one for each period
-	Enabled      bool
-	Expires      time.Time // zero: never
-	Note         string
-	Tags         []string
-	Pool         string // its keys serve only the clients of the same pool; empty: the common one
-	Source       string // where it was configured: "environment", "file" or "api"
+	Limits
+	Enabled bool
+	Expires time.Time // zero: never
+	Note    string
+	Tags    []string
+	Pool    string // its keys serve only the clients of the same pool; empty: the common one
+	Source  string // where it was configured: "environment", "file" or "api"
 }
 
 // Serves reports whether the key may be used for the model. An unnamed model is served by every key.
 func (k *Key) Serves(model string) bool { return model == "" || k.Models.Match(model) }
-
-// Quota is a number of requests in a calendar period.
-type Quota struct {
-	Requests int64
-	Period   Period
-}
 
 // Period is a calendar period, in UTC unless a zone is named.
 type Period string

@@ -49,6 +49,7 @@ const (
 	Denied    Reason = "denied"    // the account has no access to the model
 	Busy      Reason = "busy"      // the provider is overloaded, or the endpoint fails
 	Slowed    Reason = "slowed"    // little is left of a rate limit: others go first
+	Limited   Reason = "limited"   // a limit that we have set for it or for its account is reached
 )
 
 // Another says whether a second key may be tried, provided that the caller has not seen a byte.

@@ -38,6 +38,15 @@ type Record struct {
 	Upstream  string // the upstream's own request id
 	Why       []byte // JSON: how the keys were chosen, when an operator asked
 	Bodies    *Bodies
+	Session   *Session // what passed over a WebSocket; nil: it was none
+}
+
+// Session is what passed over a WebSocket.
+type Session struct {
+	BytesIn  int64 // from the caller
+	Sent     int64 // messages from the caller
+	Received int64 // messages from the upstream
+	Code     int   // of the close; 0: there was none
 }
 
 // Bodies are the beginnings of what was asked and answered, without secrets; only where the operator wants them.
@@ -73,8 +82,9 @@ type Attempt struct {
 	Account string
 	Outcome Outcome
 	Status  int
+	Began   time.Duration // from the request's Start
 	Took    time.Duration // to the headers of the upstream's answer, or to the failure
 }
 
-// OK reports whether the caller got a whole answer that was not an error.
-func (r *Record) OK() bool { return r.Status >= 200 && r.Status < 400 && !r.Cut && !r.Broken }
+// OK reports whether the caller got a whole answer that was not an error. A WebSocket is one, of status 101.
+func (r *Record) OK() bool { return r.Status >= 101 && r.Status < 400 && !r.Cut && !r.Broken }

@@ -76,6 +76,9 @@ func (r *Relay) Under(p Plan) *Relay {
 // Serve answers the call on w and fills in the record. An error, always a *proxy.Fault, means that nothing was written
 // yet. An answer that was cut is marked in the record; the caller's connection must then be cut too.
 func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record) error {
+	if err := r.sessionAllowed(call); err != nil {
+		return err
+	}
 	permit, err := r.Admission.Admit(ctx, call.Client, admission.Ask{Op: call.Op, Head: call.Head, Length: call.Body.Length,
 		Price: r.Prices.AtMost})
 	permit.Header(w.Header())
@@ -90,6 +93,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		return r.list(ctx, w, call, rec, claim.owner)
 	}
 	run := newRun(r, call, rec, claim.account)
+	run.need = r.need(permit, call)
 	run.why = whyOf(call, permit, nil)
 	defer run.close()
 	if err != nil {
@@ -107,11 +111,17 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	r.drop(ctx, claim, call, best.verdict())
 	how := upstream.Forwarding{HideUsage: hide && best.answer.Verdict.Outcome == proxy.Served,
 		Head: rec.Method == http.MethodHead, Watch: r.watch(ctx, claim, call, best)}
+	session := r.session(ctx, claim, call, best, permit, &how)
 	run.markSpent(w.Header(), best)
 	delivered := best.answer.Forward(w, how)
 	settle(best, delivered, call, rec)
+	if rec.Session != nil {
+		owed = session.settle(rec)
+		return nil
+	}
 	r.price(best, call, rec)
 	owed.Usage, owed.Cost, owed.Priced = rec.Usage, rec.Cost, rec.Priced
+	run.used(best)
 	return nil
 }
 
@@ -120,6 +130,7 @@ func settle(best *try, d upstream.Delivered, call *proxy.Call, rec *proxy.Record
 	rec.BytesOut = d.Bytes
 	rec.Status = best.answer.Verdict.Status
 	rec.Upstream = best.answer.RequestID()
+	noteSession(d, rec)
 	if !d.FirstByte.IsZero() {
 		rec.FirstByte = d.FirstByte.Sub(rec.Start)
 	}

@@ -37,6 +37,7 @@ type run struct {
 	paused    bool // the one pause for an overloaded provider was taken
 	unheard   bool // no second key could be asked, for want of budget
 	why       Why  // only for calls that are to be explained
+	need      balancer.Need
 }
 
 func newRun(r *Relay, call *proxy.Call, rec *proxy.Record, account string) *run {
@@ -75,7 +76,7 @@ func (r *run) attempt(ctx context.Context) (*try, error) {
 	v := answer.Verdict
 	r.rec.Key = pick.Key.ID
 	r.rec.Attempts = append(r.rec.Attempts, proxy.Attempt{Key: pick.Key.ID, Account: pick.Key.Account,
-		Outcome: v.Outcome, Status: v.Status, Took: time.Since(start)})
+		Outcome: v.Outcome, Status: v.Status, Began: start.Sub(r.rec.Start), Took: time.Since(start)})
 	r.explained(r.rec.Attempts[len(r.rec.Attempts)-1])
 	r.relay.metrics.attempts.WithLabelValues(v.Outcome.String()).Inc()
 	if !held(v) {
@@ -98,7 +99,7 @@ func (t *try) report() {
 
 func (r *run) ask() balancer.Ask {
 	ask := balancer.Ask{Pool: r.call.Client.Pool, Model: r.call.Head.Model, Account: r.account,
-		Tried: make([]*proxy.Key, 0, len(r.tries))}
+		Tried: make([]*proxy.Key, 0, len(r.tries)), Need: r.need}
 	for _, t := range r.tries {
 		ask.Tried = append(ask.Tried, t.pick.Key)
 		ask.Last = t.verdict().Outcome

@@ -89,6 +89,13 @@ func (r Rate) Units(span time.Duration) int64 {
 	return min(divide(span.Microseconds(), count, per, 0), r.Burst)
 }
 
+// Share is the part of a rate that one among so many replicas may let through while nobody can say what the others do. No
+// share of a burst is less than one, or nothing would ever pass.
+func (r Rate) Share(replicas int) Rate {
+	n := int64(max(replicas, 1))
+	return Rate{Count: r.Count, Per: r.Per * time.Duration(n), Burst: max(r.Burst/n, 1)}
+}
+
 // micros is a*b/c microseconds, within what both stores can keep.
 func micros(a, b, c, more int64) time.Duration {
 	if a < 0 {
@@ -140,7 +147,8 @@ type Settlement struct {
 	Amounts []Spending // slots have none: they are freed
 }
 
-// Spending is what was charged to a limit and what was spent of it. Cost and the rest of the charge are those of Spend.
+// Spending is what was charged to a limit and what was spent of it. Cost and the rest of the charge are those of Spend. Spent is
+// below 0 where more than all of it is to be given back.
 type Spending struct {
 	Charge
 	Start time.Time // of a quota's period, from the balance; what belongs to a period that has ended changes no other

@@ -35,8 +35,9 @@ type Answer struct {
 	Verdict proxy.Verdict
 
 	client *Client
-	resp   *http.Response // nil: there was no answer
-	held   []byte         // the body of a failure
+	resp   *http.Response     // nil: there was no answer
+	held   []byte             // the body of a failure
+	socket io.ReadWriteCloser // the connection itself, once the upstream switched to WebSocket
 	cancel context.CancelCauseFunc
 
 	body      source
@@ -130,6 +131,11 @@ type Forwarding struct {
 	Head      bool // the caller asked for the headers only
 	// Watch makes a reader of the body, by its content type, that sees all bytes before the caller does; nil for none.
 	Watch func(contentType string) io.Writer
+	// Gate decides of each text message in a session whether the upstream may have it; an error ends the session, and its text
+	// goes to the caller. Messages are held until they are whole, and binary ones are refused. nil: all may pass as they come.
+	Gate func(text []byte) error
+	// Charge is told of each usage in a session as it comes; nil: nobody wants to know before its end.
+	Charge func(u openai.Usage, model string)
 }
 
 // Delivered says what reached the caller.
@@ -139,11 +145,16 @@ type Delivered struct {
 	Deltas    int64         // stream events that carried output
 	Bytes     int64
 	FirstByte time.Time // zero: no byte was written
+	Model     string    // that a session says it used
+	Session   *proxy.Session
 }
 
 // Forward passes the answer to the caller. It returns when the answer has ended, one way or the other; a cut answer must
 // not be ended cleanly by whoever owns w.
 func (a *Answer) Forward(w http.ResponseWriter, how Forwarding) Delivered {
+	if a.socket != nil {
+		return a.bridge(w, how)
+	}
 	a.copyHeader(w.Header())
 	d := Delivered{Verdict: a.Verdict}
 	if a.held != nil {
@@ -185,7 +196,7 @@ func (a *Answer) writeHeld(w http.ResponseWriter, how Forwarding, d *Delivered) 
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.resp.StatusCode)
-	out := newOutlet(w, a.client.opts.WriteTimeout, false)
+	out := newOutlet(w, a.client.opts.WriteTimeout, false, int64(len(body)))
 	defer out.done()
 	err := out.send(body)
 	d.Bytes, d.FirstByte = out.bytes, out.first
@@ -200,7 +211,7 @@ func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
 	tap := a.client.taps.Get().(*openai.Tap)
 	defer a.client.taps.Put(tap)
 	tap.Reset(a.contentType())
-	out := newOutlet(w, a.client.opts.WriteTimeout, a.resp.ContentLength < 0 || a.isStream())
+	out := newOutlet(w, a.client.opts.WriteTimeout, a.resp.ContentLength < 0 || a.isStream(), a.resp.ContentLength)
 	defer out.done()
 	if how.HideUsage {
 		out.filter = new(openai.UsageFilter)

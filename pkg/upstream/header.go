@@ -22,7 +22,7 @@ var ours = hopByHopAnd("Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"
 	"Origin", "Referer")
 
 // oursByPrefix are families of the same.
-var oursByPrefix = []string{"X-Forwarded-", "Cf-", "X-Envoy-", "X-Original-", "Access-Control-Request-", "Sec-Fetch-"}
+var oursByPrefix = []string{"X-Forwarded-", "Cf-", "X-Envoy-", "X-Original-", "Access-Control-Request-", "Sec-Fetch-", "Sec-Websocket-"}
 
 // theirs names what of an upstream's headers is about our account, our connection to it, or said by us instead.
 var theirs = hopByHopAnd("Set-Cookie", "Openai-Organization", "Openai-Project", "Alt-Svc", "Strict-Transport-Security",

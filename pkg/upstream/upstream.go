@@ -36,9 +36,10 @@ type Options struct {
 type Client struct {
 	opts      Options
 	transport *http.Transport
-	buffers   sync.Pool // of *[]byte, for documents
-	small     sync.Pool // the same, for streams
-	taps      sync.Pool // of *openai.Tap
+	buffers   sync.Pool    // of *[]byte, for documents
+	small     sync.Pool    // the same, for streams
+	taps      sync.Pool    // of *openai.Tap
+	held      atomic.Int64 // bytes of messages that sessions hold until they were looked at
 }
 
 const (
@@ -108,6 +109,10 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patie
 	}
 	resp, err := c.transport.RoundTrip(req)
 	a.quiet.answered()
+	if err == nil && context.Cause(ctx) == errSilent { // the headers came when the wait was over: nothing can be read of the rest
+		resp.Body.Close()
+		err = errSilent
+	}
 	if err != nil {
 		a.Verdict = failed(ctx, err, a.connected)
 		if lost := a.body.failure(); lost != nil {
@@ -117,6 +122,10 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patie
 		return a
 	}
 	a.resp = resp
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		a.switched(call)
+		return a
+	}
 	if resp.StatusCode >= 400 {
 		a.hold()
 	}
@@ -166,6 +175,9 @@ func outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call, body *sourc
 		return nil, err
 	}
 	req.Header = forwardHeader(call.Header, key)
+	if call.Op.Socket {
+		askUpgrade(req.Header, call.Header)
+	}
 	req.Host = ""
 	if body.Length != 0 {
 		req.ContentLength = body.Length

@@ -1,6 +1,10 @@
 package usage
 
-import "openai-api-proxy/pkg/proxy"
+import (
+	"unicode/utf8"
+
+	"openai-api-proxy/pkg/proxy"
+)
 
 const (
 	// mostNames bounds the models that are counted by name. Their names come from callers, who could make up any
@@ -13,7 +17,7 @@ const (
 )
 
 // names are the models that are counted by name. A model earns its place with the first request for it that is answered
-// 2xx, for then it exists; from then on its failures count for it too. Until then, and when all places are taken, its
+// 2xx, or 101 for a session, for then it exists; from then on its failures count for it too. Until then, and when all places are taken, its
 // requests count for "other".
 type names map[string]bool
 
@@ -22,7 +26,7 @@ func (n names) of(rec *proxy.Record) string {
 	switch {
 	case rec.Model == "" || n[rec.Model]:
 		return rec.Model
-	case rec.Status >= 200 && rec.Status < 300 && n.admit(rec.Model):
+	case rec.Status >= 101 && rec.Status < 300 && n.admit(rec.Model):
 		return rec.Model
 	default:
 		return other
@@ -31,7 +35,7 @@ func (n names) of(rec *proxy.Record) string {
 
 // admit gives the model a place if there is one.
 func (n names) admit(model string) bool {
-	if len(n) >= mostNames || len(model) > longestName {
+	if len(n) >= mostNames || len(model) > longestName || !utf8.ValidString(model) { // what is remembered of it is valid
 		return false
 	}
 	n[model] = true

@@ -14,7 +14,7 @@ type keys struct{ prefix string }
 // cursor is a counter: "oap:{p:<pool>}".
 func (k keys) cursor(pool string) string { return k.prefix + ":{p:" + pool + "}" }
 
-// limits is the hash of all limits of a subject, "c:team-a" or "k:key1": "oap:{c:team-a}".
+// limits is the hash of all limits of a subject, "c:team-a", "k:key1" or "a:org-a": "oap:{c:team-a}".
 func (k keys) limits(subject string) string { return k.prefix + ":{" + subject + "}" }
 
 // open is the sorted set of a subject's reservations that can be settled, "oap:{c:team-a}:open", slots that of those which
