@@ -105,7 +105,11 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	}
 	permits := a.admission(metrics)
 	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Owners: owners, Log: log, Metrics: metrics})
-	a.edge = a.callers(metrics)
+	tell, err := a.traces(ctx, metrics)
+	if err != nil {
+		return nil, err
+	}
+	a.edge = a.callers(tell, metrics)
 	a.live.parts(a, gate, spine)
 	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err

@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) state.Store) {
 		"settle once":        settleOnce,
 		"unheard":            unheard,
 		"apart":              apart,
+		"blocks":             blocks,
 		"ended periods":      endedPeriods,
 		"slots are exact":    slotsAreExact,
 		"later rest wins":    laterRestWins,
