@@ -158,7 +158,7 @@ func (a *API) getRequest(c *gin.Context) error {
 		return err
 	}
 	ask := state.RequestQuery{ID: c.Param("id"), Limit: 1}
-	for range state.MostRequests/state.MostScanned + 1 {
+	for range state.LargestRequests/state.MostScanned + 1 {
 		page, err := a.Usage.Requests(c.Request.Context(), ask)
 		if err != nil {
 			return err

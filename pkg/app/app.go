@@ -24,6 +24,7 @@ import (
 	"openai-api-proxy/pkg/relay"
 	"openai-api-proxy/pkg/state"
 	"openai-api-proxy/pkg/state/redisstate"
+	"openai-api-proxy/pkg/usage"
 )
 
 const (
@@ -47,6 +48,8 @@ type Options struct {
 	Log  *slog.Logger
 	// AccessLog takes the line of each request as JSON, which costs less than Log does; nil: they go through Log.
 	AccessLog io.Writer
+	// Redis is what the shared state is to know beside what the configuration says.
+	Redis []redisstate.Option
 }
 
 // App is a running proxy.
@@ -65,6 +68,7 @@ type App struct {
 	follower  *catalog.Follower
 	reloads   reloads
 	live      live
+	meter     *usage.Meter
 	keys      *balancer.Balancer
 	operators *auth.Tokens
 	madeToken proxy.Secret // the admin token that was made here
@@ -85,10 +89,10 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 		}
 	}()
 	metrics := newRegistry()
-	if err = a.openState(); err != nil {
+	if err = a.openState(metrics); err != nil {
 		return nil, err
 	}
-	meter, owners := a.meter(metrics), a.owners(metrics)
+	owners := a.owners(metrics)
 	up := a.upstream()
 	a.keys = a.balancer(up, metrics)
 	// Registered before the listeners, so that the fleet is heard until the last request is served.
@@ -105,13 +109,13 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	if err != nil {
 		return nil, err
 	}
-	a.edge = a.callers(meter, tell, metrics)
+	a.edge = a.callers(tell, metrics)
 	a.live.parts(a, gate, spine)
 	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err
 	}
 	a.alerts = a.newWatch(permits, metrics)
-	if err = a.listen(a.console(meter, permits, owners, failures, metrics)); err != nil {
+	if err = a.listen(a.console(permits, owners, failures, metrics)); err != nil {
 		return nil, err
 	}
 	if err = a.join(ctx, metrics); err != nil {

@@ -17,10 +17,21 @@ func (a *App) configHealth() edge.ConfigHealth {
 	return h
 }
 
+// journalHealth tells whether finished requests survive the end of the process.
+func (a *App) journalHealth() edge.JournalHealth {
+	if a.cfg.DataDir == "" {
+		return edge.JournalHealth{}
+	}
+	if err := a.meter.JournalError(); err != nil {
+		return edge.JournalHealth{Error: err.Error()}
+	}
+	return edge.JournalHealth{OK: true}
+}
+
 // health is the answer of /health: degraded when no key is usable.
 func (a *App) health() edge.Health {
 	h := edge.Health{Status: "ok", Version: a.Version, UptimeSeconds: int64(time.Since(a.started).Seconds()),
-		State: a.stateHealth(), Config: a.configHealth()}
+		State: a.stateHealth(), Journal: a.journalHealth(), Config: a.configHealth()}
 	for _, s := range a.keys.States() {
 		h.Keys.Total++
 		switch s.State {

@@ -27,18 +27,17 @@ func newRegistry() *prometheus.Registry {
 	return metrics
 }
 
-func (a *App) openState() (err error) {
-	if a.store, a.fleet, err = openStore(a.cfg, a.log); err != nil {
+// openState opens the state, and begins what counts into it, whose journal is given up last: only when the state was closed
+// has it for good what it was told.
+func (a *App) openState(metrics *prometheus.Registry) (err error) {
+	if a.store, a.fleet, err = openStore(a.cfg, a.log, a.Redis); err != nil {
 		return err
 	}
+	a.meter = usage.New(a.store, usage.Options{Replica: a.replicaID(), Journal: a.journals(), Log: a.log, Metrics: metrics})
+	a.onStop("journal", a.meter.Leave)
 	a.onStop("state", a.store.Close)
+	a.onStop("usage", a.meter.Close)
 	return nil
-}
-
-func (a *App) meter(metrics *prometheus.Registry) *usage.Meter {
-	meter := usage.New(a.store, usage.Options{Replica: a.replicaID(), Log: a.log, Metrics: metrics})
-	a.onStop("usage", meter.Close)
-	return meter
 }
 
 func (a *App) owners(metrics *prometheus.Registry) *auth.Owners {
@@ -108,8 +107,8 @@ func (a *App) endpoint(key string) string {
 }
 
 // callers is the public surface.
-func (a *App) callers(meter *usage.Meter, tell func(*proxy.Record, http.Header), metrics *prometheus.Registry) *edge.Edge {
-	return edge.New(edge.Options{Trace: tell, Usage: meter, Health: a.health, TrustedProxies: a.cfg.TrustedProxies,
+func (a *App) callers(tell func(*proxy.Record, http.Header), metrics *prometheus.Registry) *edge.Edge {
+	return edge.New(edge.Options{Trace: tell, Usage: a.meter, Health: a.health, TrustedProxies: a.cfg.TrustedProxies,
 		CORSOrigins: a.cfg.CORSOrigins, MaxBody: a.cfg.MaxBodyBytes, KeepBodies: a.cfg.RequestLogBodies, Mask: a.live.maskSecrets,
 		Operator: a.operators.Admin, Log: a.log, AccessLog: a.AccessLog, Metrics: metrics})
 }

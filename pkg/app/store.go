@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"openai-api-proxy/pkg/config"
+	"openai-api-proxy/pkg/journal"
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 	"openai-api-proxy/pkg/state/memstate"
@@ -19,17 +20,26 @@ import (
 )
 
 // openStore opens the state that the configuration names. fleet is the same store when replicas share it, nil otherwise.
-func openStore(cfg *config.Config, log *slog.Logger) (store state.Store, fleet *redisstate.Store, err error) {
+func openStore(cfg *config.Config, log *slog.Logger, opts []redisstate.Option) (store state.Store, fleet *redisstate.Store, err error) {
 	switch {
 	case !cfg.RedisURL.IsZero():
-		fleet, err = redisstate.Open(cfg.RedisURL.Reveal(), cfg.RedisPrefix, cfg.Fingerprint(), log)
+		opts = append([]redisstate.Option{redisstate.WithRequests(cfg.RequestsKept)}, opts...)
+		fleet, err = redisstate.Open(cfg.RedisURL.Reveal(), cfg.RedisPrefix, cfg.Fingerprint(), log, opts...)
 		return fleet, fleet, err
 	case cfg.DataDir == "":
-		return memstate.New(), nil, nil
+		return memstate.New(memstate.WithRequests(int(cfg.RequestsKept))), nil, nil
 	default:
-		store, err = memstate.Open(cfg.DataDir, memstate.WithLog(log))
+		store, err = memstate.Open(cfg.DataDir, memstate.WithLog(log), memstate.WithRequests(int(cfg.RequestsKept)))
 		return store, nil, err
 	}
+}
+
+// journals are where replicas keep what they have not yet told the state, each in a directory of its own.
+func (a *App) journals() journal.Dir {
+	if a.cfg.DataDir == "" {
+		return journal.Dir{}
+	}
+	return journal.Dir{Path: filepath.Join(a.cfg.DataDir, "journal")}
 }
 
 // adminToken is the configured token, or one that is made once and kept beside the state, readable by its owner only.

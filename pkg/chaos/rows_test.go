@@ -8,9 +8,9 @@ import (
 )
 
 // killsLoseNothing says what is promised of finished requests when their replica is killed: true, that all have their rows; false,
-// that what it had not told Redis yet may be missing, and no more than that: see lostTail. It is the switch to turn when replicas
-// keep a journal.
-const killsLoseNothing = false
+// that what it had not told Redis yet may be missing, and no more than that: see lostTail. Replicas here keep a journal; false is
+// for those that have no DATA_DIR.
+const killsLoseNothing = true
 
 const (
 	// flushEvery is how often a replica tells Redis what it counted; see pkg/usage.
@@ -73,7 +73,7 @@ func (v *verdict) checkLedger(s *storm, calls []*call, l *ledger) {
 	v.check(b.doubled == 0, "%d requests have two rows", b.doubled)
 	v.figure("ledger against the upstream's bill", "%d requests, %d rows: %d lost, %d doubled; %d say what was billed, %d at most that",
 		b.calls, len(l.rows), b.lost, b.doubled, v.exact, v.partial)
-	v.figure("  rows lost by kills, no journal", "%v; with Redis away %v", b.tail, b.outage)
+	v.figure("  rows lost by kills", "%v; with Redis away %v", b.tail, b.outage)
 	v.figure("  no row needed", "%d unfinished at a kill, %d within 50 ms of it; %d rows of callers who saw nothing",
 		b.unfinished, b.atTheEdge, b.unseen)
 	v.checkExchanges(l, tries)
@@ -90,7 +90,7 @@ func (v *verdict) checkCall(replica *replica, c *call, r *row, exchanges []*exch
 		v.checkRow(c, r, exchanges, replica.killed(c.sent, c.ended.Add(edge)))
 	case c.end == unanswered && replica.killed(c.sent.Add(-stale-edge), c.ended), c.end == cut && replica.killed(c.sent, c.ended):
 		b.unfinished++
-	case replica.killed(c.ended.Add(-edge), c.ended.Add(edge)): // before: a caller reads what a replica had sent when it was killed
+	case !(killsLoseNothing && c.end == whole) && replica.killed(c.ended.Add(-edge), c.ended.Add(edge)): // before: a caller reads what a replica had sent when it was killed
 		b.atTheEdge++
 	case c.id == "" && len(exchanges) == 0:
 		v.fail("%s was not answered by replica %d, which ran: %v; this machine was %v late", c.tag, c.replica, c.why,

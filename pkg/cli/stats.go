@@ -13,12 +13,8 @@ func stats() *command {
 		flags: func(f *flag.FlagSet) { f.IntVar(&top, "top", 20, "of each kind the `n` with the most requests") },
 		run: func(ctx context.Context, s *session) error {
 			var a statsAnswer
-			text, err := s.api.get(ctx, "/api/stats", query("top", strconv.Itoa(top)), &a)
-			if err != nil {
+			if done, err := s.answered(s.api.get(ctx, "/api/stats", query("top", strconv.Itoa(top)), &a)); done {
 				return err
-			}
-			if s.json {
-				return s.raw(text)
 			}
 			t := &table{head: []string{"KIND", "ID", "STATE", "REQUESTS", "FAILURES", "SUCCEEDED", "P50 MS", "P95 MS", "P99 MS",
 				"INPUT", "CACHED", "OUTPUT", "REASONING", "COST USD", "UNPRICED", "QUOTA LEFT"}}
@@ -58,12 +54,8 @@ func usage() *command {
 		run: func(ctx context.Context, s *session) error {
 			q := query("step", step, "by", by, "id", id, "from", moment(from), "to", moment(to), "top", top)
 			var a usageAnswer
-			text, err := s.api.get(ctx, "/api/usage", q, &a)
-			if err != nil {
+			if done, err := s.answered(s.api.get(ctx, "/api/usage", q, &a)); done {
 				return err
-			}
-			if s.json {
-				return s.raw(text)
 			}
 			t := &table{head: []string{"AT", "ID", "REQUESTS", "FAILURES", "MEAN MS", "INPUT", "CACHED", "OUTPUT", "REASONING",
 				"COST USD", "UNPRICED"}}

@@ -69,6 +69,10 @@ type Config struct {
 	// REQUEST_LOG_BODIES. Default 0: none, up to 64 KiB. Prompts and answers can then be read by operators, and by whoever
 	// reads the state; live secrets in them are masked.
 	RequestLogBodies int64
+	// RequestsKept is about how many finished requests can be looked up, for at most 7 days, from REQUESTS_KEPT. Default
+	// 250000. Each takes about 400 bytes of Redis: more of them need more memory there, or limits cannot be counted any more.
+	// Replicas of one fleet should agree on it; the smallest number decides. Without Redis and DataDir it is at most 10000.
+	RequestsKept int64
 	// TraceEndpoint is the OpenTelemetry collector that is told how requests went, by OTLP over HTTP, from
 	// OTEL_EXPORTER_OTLP_ENDPOINT. Default none: no traces, at no cost. Spans name clients, addresses and models, no content.
 	TraceEndpoint string
@@ -86,8 +90,9 @@ type Config struct {
 	// Only with RedisURL: a single instance has nobody to hand over to, and stops taking requests at once.
 	DrainDelay time.Duration
 
-	// DataDir keeps embedded state, counters and the made admin token, from DATA_DIR. Default "data". Empty: memory only,
-	// and a restart forgets all of it. Two processes cannot share one.
+	// DataDir keeps embedded state, counters, the made admin token and the journal of finished requests, from DATA_DIR.
+	// Default "data". Empty: memory only, and a restart forgets all of it; with Redis, what was not yet told there: 100 ms.
+	// Two processes with embedded state cannot share one; with Redis they can.
 	DataDir string
 	// RedisURL names the shared state of several replicas, from REDIS_URL. Unset: embedded state, one instance.
 	RedisURL proxy.Secret

@@ -54,10 +54,12 @@ type variable struct {
 }
 
 const (
-	day         = 24 * time.Hour
-	mostBody    = 1 << 40
-	mostKept    = 64 << 10
-	defaultFile = "config.multi.json"
+	day            = 24 * time.Hour
+	mostBody       = 1 << 40
+	mostKept       = 64 << 10
+	fewestRequests = 1_000 // that can be looked up
+	mostRequests   = 10_000_000
+	defaultFile    = "config.multi.json"
 )
 
 // variables are all there are, in the order of .env.example and of reports. LISTEN_ADDR comes after PORT, which it
@@ -87,6 +89,7 @@ var variables = []variable{
 		duration(time.Millisecond, day)),
 	setting("MAX_BODY_BYTES", "512 MiB", func(c *Config) *int64 { return &c.MaxBodyBytes }, size(1, mostBody)),
 	setting("REQUEST_LOG_BODIES", "0", func(c *Config) *int64 { return &c.RequestLogBodies }, size(0, mostKept)),
+	setting("REQUESTS_KEPT", "250000", func(c *Config) *int64 { return &c.RequestsKept }, count(fewestRequests, mostRequests)),
 	setting("OTEL_EXPORTER_OTLP_ENDPOINT", "", func(c *Config) *string { return &c.TraceEndpoint }, collector),
 	setting("OTEL_EXPORTER_OTLP_HEADERS", "", func(c *Config) *proxy.Secret { return &c.TraceHeaders }, headers),
 	{name: "LOG_LEVEL", fallback: "info", set: setLogLevel},

@@ -92,6 +92,11 @@ func wholeNumber(s string, least, most int64) (int64, error) {
 	return n, nil
 }
 
+// count is a whole number within bounds.
+func count(least, most int64) func(string) (int64, error) {
+	return func(s string) (int64, error) { return wholeNumber(s, least, most) }
+}
+
 // duration takes what time.ParseDuration does, but not the bare zero.
 func duration(least, most time.Duration) func(string) (time.Duration, error) {
 	return func(s string) (time.Duration, error) {

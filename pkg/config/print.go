@@ -86,6 +86,7 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("drainDelay", c.DrainDelay)
 	p.line("maxBodyBytes", c.MaxBodyBytes)
 	p.line("requestLogBodies", c.RequestLogBodies)
+	p.line("requestsKept", c.RequestsKept)
 	p.line("replayBytes", c.Limits.ReplayBytes)
 	p.line("probe", "")
 	p.line("  interval", c.Probe.Interval)

@@ -9,12 +9,19 @@ import (
 
 // Health is the answer of /health.
 type Health struct {
-	Status        string       `json:"status"` // ok or degraded
-	Version       string       `json:"version"`
-	UptimeSeconds int64        `json:"uptimeSeconds"`
-	State         StateHealth  `json:"state"`
-	Keys          KeyHealth    `json:"keys"`
-	Config        ConfigHealth `json:"config"`
+	Status        string        `json:"status"` // ok or degraded
+	Version       string        `json:"version"`
+	UptimeSeconds int64         `json:"uptimeSeconds"`
+	State         StateHealth   `json:"state"`
+	Journal       JournalHealth `json:"journal"`
+	Keys          KeyHealth     `json:"keys"`
+	Config        ConfigHealth  `json:"config"`
+}
+
+// JournalHealth tells of the journal of finished requests. Without it they are counted all the same.
+type JournalHealth struct {
+	OK    bool   `json:"ok"`    // false without an error: there is no DATA_DIR
+	Error string `json:"error"` // why it cannot be written
 }
 
 // StateHealth tells of the shared or embedded state.

@@ -226,3 +226,18 @@ func (c *afterHead) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Reading beside the bytes costs little, whether the text is kept or not.
+func BenchmarkFrames(b *testing.B) {
+	for name, see := range map[string]func(begin, end []byte){"counted": nil, "seen": func([]byte, []byte) {}} {
+		b.Run(name, func(b *testing.B) {
+			stream := wire(opText, true, false, bytes.Repeat([]byte("x"), 16<<10))
+			f := &Frames{See: see}
+			b.SetBytes(int64(len(stream)))
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = f.Write(stream)
+			}
+		})
+	}
+}

@@ -27,9 +27,9 @@ type ModelIn uint8
 const (
 	NoModel ModelIn = iota
 	ModelInJSON
-	ModelInForm // multipart/form-data; some of these operations also take JSON
-	ModelInPath // the slot named {model}
-	ModelInQuery
+	ModelInForm  // multipart/form-data; some of these operations also take JSON
+	ModelInPath  // the slot named {model}
+	ModelInQuery // of a WebSocket
 )
 
 // Repeat says after which outcomes an operation may be sent to another key.

@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	// MostRequests is about how many requests are remembered. In Redis they take 100 MB: four times as many would fill a
-	// Redis of 512 MB that may not evict, and then no limit could be counted any more.
+	// MostRequests is about how many requests are remembered, unless the operator says otherwise. In Redis they take 100 MB:
+	// four times as many would fill a Redis of 512 MB that may not evict, and then no limit could be counted any more.
 	MostRequests = 250_000
+	// LargestRequests is how many an operator may want.
+	LargestRequests = 10_000_000
 	// RequestsKept is how long they are remembered.
 	RequestsKept = 7 * 24 * time.Hour
 	// MostScanned bounds the remembered requests that one query looks at, whether they match or not.

@@ -196,7 +196,7 @@ func (a *Answer) writeHeld(w http.ResponseWriter, how Forwarding, d *Delivered) 
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.resp.StatusCode)
-	out := newOutlet(w, a.client.opts.WriteTimeout, false)
+	out := newOutlet(w, a.client.opts.WriteTimeout, false, int64(len(body)))
 	defer out.done()
 	err := out.send(body)
 	d.Bytes, d.FirstByte = out.bytes, out.first
@@ -211,7 +211,7 @@ func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
 	tap := a.client.taps.Get().(*openai.Tap)
 	defer a.client.taps.Put(tap)
 	tap.Reset(a.contentType())
-	out := newOutlet(w, a.client.opts.WriteTimeout, a.resp.ContentLength < 0 || a.isStream())
+	out := newOutlet(w, a.client.opts.WriteTimeout, a.resp.ContentLength < 0 || a.isStream(), a.resp.ContentLength)
 	defer out.done()
 	if how.HideUsage {
 		out.filter = new(openai.UsageFilter)

@@ -9,11 +9,15 @@ import (
 
 // outlet writes to the caller: each write has a deadline, since a deadline for the whole answer would cut long streams and
 // none at all would let a stalled reader hold one open for ever. It is set anew only when an eighth of it is gone.
+//
+// The last byte of an answer whose length is known is left to the server, which sends it when the handler returns, as it does
+// with the end of the others: by then the request is recorded. No caller has a whole answer that was not counted.
 type outlet struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration
-	flush   bool // after each write
+	flush   bool  // after each write
+	length  int64 // of the answer; negative: nobody knows
 	filter  *openai.UsageFilter
 	bytes   int64
 	first   time.Time
@@ -24,8 +28,8 @@ type outlet struct {
 // nobody.
 const kept = 2 << 10
 
-func newOutlet(w http.ResponseWriter, timeout time.Duration, flush bool) *outlet {
-	return &outlet{w: w, control: http.NewResponseController(w), timeout: timeout, flush: flush}
+func newOutlet(w http.ResponseWriter, timeout time.Duration, flush bool, length int64) *outlet {
+	return &outlet{w: w, control: http.NewResponseController(w), timeout: timeout, flush: flush, length: length}
 }
 
 func (o *outlet) write(p []byte) error {
@@ -47,9 +51,18 @@ func (o *outlet) send(p []byte) error {
 		_ = o.control.SetWriteDeadline(now.Add(o.timeout)) // a writer without deadlines, as in a test, is no reason to fail
 		o.armed = now
 	}
+	last := o.bytes+int64(len(p)) == o.length
+	if last && len(p) > 1 {
+		n, err := o.w.Write(p[:len(p)-1])
+		o.bytes += int64(n)
+		if err != nil {
+			return err
+		}
+		p = p[len(p)-1:]
+	}
 	n, err := o.w.Write(p)
 	o.bytes += int64(n)
-	if err == nil && o.flush {
+	if err == nil && o.flush && !last {
 		err = o.control.Flush()
 	}
 	return err

@@ -48,6 +48,17 @@ func (s *shelf) Count(_ context.Context, b state.Batch) error {
 	return nil
 }
 
+func (s *shelf) Counted(source string) (last int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.batches {
+		if b.Source == source {
+			last = max(last, b.Number)
+		}
+	}
+	return last
+}
+
 func (s *shelf) Totals(context.Context) (state.Totals, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +91,7 @@ func options(log *bytes.Buffer) Options {
 	return Options{Log: slog.New(slog.NewTextHandler(log, nil)), Metrics: prometheus.NewRegistry()}
 }
 
-func value(t *testing.T, c prometheus.Counter) int {
+func value(t testing.TB, c prometheus.Counter) int {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(c)

@@ -10,7 +10,6 @@ import (
 
 // run writes at every tick, and once more at the end.
 func (m *Meter) run() {
-	defer close(m.done)
 	tick := time.NewTicker(m.every)
 	defer tick.Stop()
 	for {
@@ -46,27 +45,48 @@ func (m *Meter) flush(ctx context.Context) error {
 	}
 	defer m.release()
 	m.learn(ctx)
+	if err := m.flushKept(ctx); err != nil {
+		return err
+	}
+	return m.flushLoose(ctx)
+}
+
+// flushLoose writes what is in memory only.
+func (m *Meter) flushLoose(ctx context.Context) error {
+	q := &m.pending.loose
 	m.mu.Lock()
-	portions := m.pending.cut(time.Now())
+	q.cut(time.Now())
 	m.mu.Unlock()
-	for range portions {
-		m.mu.Lock()
-		p := m.pending.take()
-		m.mu.Unlock()
+	for m.waiting(q) > 0 {
+		p := m.take(q)
 		err := m.store.Count(ctx, p.batch())
-		if err != nil {
-			m.failed.Inc()
-			m.mu.Lock()
-			m.pending.putBack(p)
-			m.tellLocked()
-			m.mu.Unlock()
-		}
 		m.report(err)
 		if err != nil {
+			m.putBack(q, p)
 			return err
 		}
 	}
 	return nil
+}
+
+// waiting is how many portions of a queue wait to be written.
+func (m *Meter) waiting(q *queue) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(q.late)
+}
+
+func (m *Meter) take(q *queue) portion {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pending.take(q)
+}
+
+func (m *Meter) putBack(q *queue, p portion) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pending.putBack(q, p)
+	m.tellLocked()
 }
 
 // learn reads, once, which models have a name of their own in the store, so that a restart does not open the door to as
@@ -89,8 +109,11 @@ func (m *Meter) learn(ctx context.Context) {
 	}
 }
 
-// report logs when writes begin to fail and when they succeed again.
+// report counts writes that fail, and logs when they begin to and when they succeed again.
 func (m *Meter) report(err error) {
+	if err != nil {
+		m.failed.Inc()
+	}
 	switch {
 	case err != nil && m.broken == nil:
 		m.log.Warn("usage is kept in memory: it cannot be written", "error", err)

@@ -216,7 +216,7 @@ func TestLongOutage(t *testing.T) {
 	at := time.Now()
 	write := func() {
 		m.mu.Lock()
-		m.pending.cut(at)
+		m.pending.loose.cut(at)
 		m.mu.Unlock()
 		_ = m.flush(t.Context())
 		at = at.Add(time.Minute)
@@ -229,8 +229,8 @@ func TestLongOutage(t *testing.T) {
 		}
 		write()
 	}
-	if len(m.pending.late) != mostLate || m.pending.held != mostHeld {
-		t.Errorf("%d minutes and %d requests are kept", len(m.pending.late), m.pending.held)
+	if len(m.pending.loose.late) != mostLate || m.pending.held != mostHeld {
+		t.Errorf("%d minutes and %d requests are kept", len(m.pending.loose.late), m.pending.held)
 	}
 	totals, err := m.Totals(t.Context())
 	if !errors.Is(err, state.ErrUnavailable) {

@@ -2,11 +2,17 @@
 // and by key, client and model, as totals that only grow and as series by minute, hour and day. It also hands on each
 // finished request, so that the latest can be looked up.
 //
-// A request is counted in memory and never waits for I/O. Every 100 ms what has come together goes to the shared state in
-// one batch. A store that fails costs nothing but time: the sums are kept, by the minute in which they were, so that an
-// outage moves no usage to another time, and go with the next write. What a replica can lose is the interval in which it is
-// killed, and, of the single requests, what is beyond the latest 10,000 in an outage. The other way round, a store that adds
-// a batch and then reports a failure is told twice; only the store could know.
+// A request is counted in memory, and before that written to a journal if there is a place for one. Every 100 ms what has
+// come together goes to the shared state in one batch. A store that fails costs nothing but time: the sums are kept, by the
+// minute in which they were, so that an outage moves no usage to another time, and go with the next write.
+//
+// With a journal a process that is killed loses nothing that had ended: each batch has a number, which the store remembers,
+// and whoever finds the journal afterwards sends what was not counted in the same batches. Nothing is doubled. The request
+// waits for one write to a file, which does not wait for the disk; see package journal for what a power failure does. While
+// the journal cannot be written, or is full because the state is away, requests are counted in memory only.
+//
+// Without one a replica can lose the interval in which it is killed, and, of the single requests, what is beyond the latest
+// 10,000 in an outage.
 package usage
 
 import (
@@ -14,10 +20,12 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"openai-api-proxy/pkg/journal"
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/state"
 )
@@ -33,18 +41,25 @@ const (
 type Options struct {
 	Flush   time.Duration // how often it is written; 0: every 100 ms
 	Replica string        // names this instance in the requests that are remembered
+	Journal journal.Dir   // where it keeps its journal; nowhere: in memory only
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
 
 // Meter counts finished requests.
 type Meter struct {
-	store     state.History
-	every     time.Duration
-	replica   string
-	log       *slog.Logger
-	failed    prometheus.Counter
-	forgotten prometheus.Counter
+	store   state.History
+	every   time.Duration
+	replica string
+	dir     journal.Dir
+	log     *slog.Logger
+	metrics
+
+	// line is full while a record is written to the journal and added to what is pending, and while that is cut.
+	line       chan struct{}
+	hangs      atomic.Bool                     // somebody waited for it in vain: nobody else does
+	own        atomic.Pointer[journal.Journal] // of this process; nil: there is none yet
+	unwritable atomic.Pointer[error]           // why it cannot be written; nil: it can
 
 	mu      sync.Mutex // guards pending and names; not held during I/O
 	pending pending
@@ -56,46 +71,57 @@ type Meter struct {
 	learned bool  // the models that the store knows have been read
 	broken  error // why the last write failed; nil: it did not
 
-	stop     func()        // asks the flushing goroutine to write what is left and end
+	// The goroutine that replays uses these two.
+	adopted    adopted
+	unreadable string // which journals it leaves alone
+
+	stop     func()        // asks the goroutines to write what is left and end
 	stopping chan struct{} // closed by stop
-	done     chan struct{} // closed when that goroutine has ended
+	done     chan struct{} // closed when they have ended
 }
 
 // New makes a Meter that writes to store until Close.
 func New(store state.History, o Options) *Meter {
 	m := newMeter(store, o)
-	go m.run()
+	var all sync.WaitGroup
+	all.Go(m.run)
+	if m.dir.Path != "" {
+		all.Go(m.replays)
+	}
+	go func() { all.Wait(); close(m.done) }()
 	return m
 }
 
-// newMeter makes a Meter that writes when it is told to.
+// newMeter makes a Meter that writes and replays when it is told to.
 func newMeter(store state.History, o Options) *Meter {
 	if o.Flush == 0 {
 		o.Flush = defaultFlush
 	}
-	m := &Meter{store: store, every: o.Flush, replica: o.Replica, log: o.Log, pending: newPending(), names: names{},
-		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "oap_usage_flush_errors_total",
-			Help: "Writes of usage that failed and were put off."}),
-		forgotten: prometheus.NewCounter(prometheus.CounterOpts{Name: "oap_usage_requests_forgotten_total",
-			Help: "Finished requests that were counted but are not among those that can be looked up: the state was away too long."}),
-		writing: make(chan struct{}, 1), stopping: make(chan struct{}), done: make(chan struct{})}
+	m := &Meter{store: store, every: o.Flush, replica: o.Replica, dir: o.Journal, log: o.Log, pending: newPending(), names: names{},
+		line: make(chan struct{}, 1), writing: make(chan struct{}, 1), stopping: make(chan struct{}), done: make(chan struct{})}
 	m.stop = sync.OnceFunc(func() { close(m.stopping) })
-	o.Metrics.MustRegister(m.failed, m.forgotten)
+	m.metrics = newMetrics(o.Metrics, m.journalBytes)
+	m.begin()
 	return m
 }
 
-// Record counts a finished request. It is to be called once for each, does not keep the record and never waits for I/O.
+// Record counts a finished request. It is to be called once for each and does not keep the record. When it returns the
+// request is in the journal, if there is one that can be written.
 func (m *Meter) Record(rec *proxy.Record) {
-	r, err := remembered(rec, m.replica)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.pending.now.sums.add(rec, m.names.of(rec))
+	request, err := remembered(rec, m.replica)
 	if err != nil { // it is counted all the same
 		m.log.Warn("a request is not remembered", "id", rec.ID, "error", err)
-		m.pending.forgotten++
-	} else {
-		m.pending.remember(r)
+		request = nil
 	}
+	m.mu.Lock()
+	model := m.names.of(rec)
+	m.mu.Unlock()
+	if request != nil && m.keep(rec, model, request) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pending.addLoose(rec, model, request)
 	m.tellLocked()
 }
 
@@ -108,7 +134,7 @@ func (m *Meter) tellLocked() {
 }
 
 // Close writes what is pending and ends the Meter, trying for two seconds if the store fails. The error says how much
-// was not written. What is recorded after Close is never written.
+// was not written and is nowhere else. What is recorded after Close is never written.
 func (m *Meter) Close() error {
 	m.stop()
 	select {
@@ -118,7 +144,10 @@ func (m *Meter) Close() error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n := m.pending.sums().requests(); n > 0 {
+	if n := m.pending.kept.sums().requests(); n > 0 {
+		m.log.Warn("requests are left in the journal, to be counted by the next process", "requests", n)
+	}
+	if n := m.pending.loose.sums().requests(); n > 0 {
 		return errors.Join(fmt.Errorf("usage: %d requests were not counted", n), m.broken)
 	}
 	return nil

@@ -1,6 +1,10 @@
 package usage
 
-import "openai-api-proxy/pkg/proxy"
+import (
+	"unicode/utf8"
+
+	"openai-api-proxy/pkg/proxy"
+)
 
 const (
 	// mostNames bounds the models that are counted by name. Their names come from callers, who could make up any
@@ -31,7 +35,7 @@ func (n names) of(rec *proxy.Record) string {
 
 // admit gives the model a place if there is one.
 func (n names) admit(model string) bool {
-	if len(n) >= mostNames || len(model) > longestName {
+	if len(n) >= mostNames || len(model) > longestName || !utf8.ValidString(model) { // what is remembered of it is valid
 		return false
 	}
 	n[model] = true

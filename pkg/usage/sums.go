@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
@@ -82,7 +83,7 @@ func (s sums) add(rec *proxy.Record, model string) {
 		key := whose{state.OfKey, a.Key}
 		if i < len(rec.Attempts)-1 {
 			count(s.of(key), ofAttempt(rec, a))
-			s.of(key).Took(a.Took)
+			s.of(key).Took(a.Took.Truncate(time.Microsecond))
 		} else {
 			s.whole(key, ofAttempt(rec, a), rec)
 		}
@@ -93,7 +94,7 @@ func (s sums) add(rec *proxy.Record, model string) {
 func (s sums) whole(w whose, how result, rec *proxy.Record) {
 	c := s.of(w)
 	count(c, how)
-	c.Observe(rec.Total)
+	c.Observe(rec.Total.Truncate(time.Microsecond)) // as a row of the journal has it
 	c.Input += rec.Usage.Input
 	c.Cached += rec.Usage.Cached
 	c.Output += rec.Usage.Output

@@ -245,6 +245,22 @@ func TestRequestsInTheFileAreBounded(t *testing.T) {
 	}
 }
 
+func TestRequestsInMemoryAreBounded(t *testing.T) {
+	for kept, want := range map[int]int{1000: 1000, 250_000: mostRecent} {
+		s := New(WithRequests(kept))
+		for i := range mostRecent/100 + 1 {
+			var ids []string
+			for j := range 100 {
+				ids = append(ids, fmt.Sprint(i*100+j))
+			}
+			counted(t, s, batch(time.Now(), "k", ids...))
+		}
+		if _, ids := all(t, s, "k"); len(ids) != want || ids[0] != fmt.Sprint(mostRecent+99) {
+			t.Errorf("%d requests are there of %d, want %d", len(ids), kept, want)
+		}
+	}
+}
+
 // Without a file there is less of it, and what is old goes.
 func TestHistoryInMemoryIsBounded(t *testing.T) {
 	c := &clock{noon}

@@ -63,6 +63,9 @@ func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = no
 // WithLog says where a file that cannot be written is told of.
 func WithLog(log *slog.Logger) Option { return func(s *Store) { s.log = log } }
 
+// WithRequests says how many requests are remembered, in place of state.MostRequests. Without a file there are fewer.
+func WithRequests(n int) Option { return func(s *Store) { s.mostRemembered = n } }
+
 // New is a Store that forgets everything at the end. It remembers fewer requests and points than one with a file; see
 // mostRecent and mostInMemory.
 func New(opts ...Option) *Store {
@@ -71,6 +74,7 @@ func New(opts ...Option) *Store {
 	for _, o := range opts {
 		o(s)
 	}
+	s.requests.most = min(mostRecent, s.mostRemembered)
 	s.cursors.at = map[string]int64{}
 	s.limits.subjects = map[string]*limit{}
 	s.rests.all = map[state.Subject]state.Rest{}
@@ -99,6 +103,7 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	}
 	s.objects.loaded()
 	s.file = f
+	s.requests.most = mostRecent // those that wait for the file are more than those in it, for once
 	go s.flusher()
 	return s, nil
 }

@@ -27,6 +27,7 @@ type requests struct {
 	mu     sync.Mutex // guards all below
 	last   state.Position
 	bytes  int    // of recent
+	most   int    // of recent
 	recent []kept // oldest first; taken from at its ends only, so that a copy of the slice stays as it is
 }
 
@@ -39,7 +40,7 @@ func (r *requests) add(texts [][]byte, now time.Time) {
 		r.recent = append(r.recent, kept{r.last, text})
 		r.bytes += len(text)
 	}
-	for len(r.recent) > mostRecent || r.bytes > mostRecentBytes {
+	for len(r.recent) > r.most || r.bytes > mostRecentBytes {
 		r.dropLocked()
 	}
 }
