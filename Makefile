@@ -4,7 +4,7 @@ BIN     := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build run demo test tools check unit manifests conformance chaos ha roll fuzz release reproduce clean
+.PHONY: help build run demo test tools check unit manifests conformance chaos ha roll fuzz bench release reproduce clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,7 +29,7 @@ check: ## formatting and vet
 	$(GO) vet ./...
 
 unit: ## Go tests, with the race detector and in random order
-	$(GO) test -race -shuffle=on -count=1 ./...
+	$(GO) test -race -shuffle=on -count=1 -timeout 40m ./...
 
 manifests: ## compose and Kubernetes files, against the libraries that will read them
 	cd deploy/check && $(GO) test -shuffle=on -count=1 ./...
@@ -50,6 +50,9 @@ conformance: ## the official SDKs and the README's examples against the real bin
 
 fuzz: ## every fuzz target for FUZZTIME each (default 200000x)
 	@deploy/fuzz.sh $(or $(FUZZTIME),200000x)
+
+bench: tools build ## what it costs, beside nginx and a bare ReverseProxy, into docs/performance.md (BENCH=short: roughly)
+	$(GO) run ./deploy/bench -proxy $(BIN)/openai-api-proxy $(if $(filter short,$(BENCH)),-short -docs '')
 
 release: ## archives for six platforms and their checksums in dist/; the same commit and Go make the same bytes
 	$(GO) run ./deploy/release -version '$(VERSION)' -time "$$(git log -1 --format=%ct)"

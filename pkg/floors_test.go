@@ -25,6 +25,7 @@ var may = map[string]string{
 	"state/statetest":  "state",
 	"state/redisstate": "state",
 	"seal":             "",
+	"trace":            "",
 	"catalog":          "config seal state",
 	"auth":             "state",
 	"admission":        "state",

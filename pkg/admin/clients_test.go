@@ -119,7 +119,7 @@ func TestBalancesOfClients(t *testing.T) {
 	const money, tokens = `{"measure":"usd","period":"month","limit":0.5,"used":0.123456789,"left":0.376543211,"resetsAt":"`,
 		`{"measure":"tokens","period":"total","limit":1000,"used":1200,"left":0,"resetsAt":null}]`
 	var one reply
-	for range 200 { // it is settled in the background
+	for range 6000 { // it is settled in the background
 		if one = r.do("GET", "/api/clients/c07", "").want(t, 200); strings.Contains(one.body, money) {
 			break
 		}

@@ -285,7 +285,7 @@ func (r *rig) finished(key, client, model string, status int) {
 		rec.Attempts[0].Outcome = proxy.KeyFailed
 	}
 	r.meter.Record(rec)
-	for range 200 {
+	for range 6000 {
 		page, err := r.store.Requests(context.Background(), state.RequestQuery{ID: rec.ID, Limit: 1})
 		if err == nil && len(page.Requests) == 1 {
 			return

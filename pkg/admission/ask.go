@@ -3,6 +3,8 @@ package admission
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
@@ -81,9 +83,16 @@ func (a *Admission) estimate(p *Permit, ask Ask) error {
 	if !priced(p.client) || p.shape == free {
 		return nil
 	}
+	if p.client.Strict && !slices.Contains(standard, ask.Head.Tier) {
+		return &proxy.Fault{Kind: proxy.InvalidRequest, Param: "service_tier",
+			Public: "this client has a strict money limit, and nobody can say beforehand what another service_tier than auto, default or flex costs"}
+	}
 	p.expected.nanoUSD, err = ask.price(u)
 	return err
 }
+
+// standard are the service tiers that cost no more than the prices that are known.
+var standard = []string{"", "auto", "default", "flex"}
 
 // errUnpriced marks the refusals of what nobody here knows the price of.
 var errUnpriced = errors.New("not priced")
@@ -146,6 +155,8 @@ func bound(ask Ask) (u openai.Usage, err error) {
 		return u, unbounded(ask.Head.Unbounded, "what "+ask.Head.Unbounded+" asks for")
 	case len(ask.Head.References) > 0:
 		return u, unbounded(ask.Head.References[0].Param, "an object stored upstream")
+	case strings.Contains(ask.Head.Model, "-search"): // as gpt-4o-search-preview; research has its tools named
+		return u, unbounded("model", "a model that searches by itself")
 	case s == answers && ask.Head.MaxTokens == 0:
 		name := map[string]string{"/v1/responses": "max_output_tokens", "/v1/completions": "max_tokens"}[ask.Op.Path]
 		if name == "" {

@@ -84,7 +84,7 @@ func (s *spender) spenders(t *testing.T, replicas []*Admission, seed uint64) {
 	for i := range uint64(callers) {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(seed, i))
-			end := time.Now().Add(30 * time.Second)
+			end := time.Now().Add(5 * time.Minute)
 			for decided := 0; decided < calls && time.Now().Before(end); {
 				if s.spend(t, replicas[random.IntN(len(replicas))], random) {
 					decided++
@@ -141,7 +141,7 @@ func oneEmbedded(*testing.T) []buckets {
 func twoOnRedis(t *testing.T) (all []buckets) {
 	server := redistest.Start(t)
 	for range 2 {
-		s, err := redisstate.Open(server.URL(), "oap", "v1", slog.New(slog.DiscardHandler))
+		s, err := redisstate.Open(server.URL(), "oap", "v1", slog.New(slog.DiscardHandler), redisstate.WithBudgets(20*time.Second, 20*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}

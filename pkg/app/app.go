@@ -48,6 +48,8 @@ type Options struct {
 	Log  *slog.Logger
 	// AccessLog takes the line of each request as JSON, which costs less than Log does; nil: they go through Log.
 	AccessLog io.Writer
+	// Redis is what the shared state is to know beside what the configuration says.
+	Redis []redisstate.Option
 }
 
 // App is a running proxy.
@@ -103,7 +105,11 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (_ *App, err erro
 	}
 	permits := a.admission(metrics)
 	spine := relay.New(relay.Options{Admission: permits, Upstream: up, Owners: owners, Log: log, Metrics: metrics})
-	a.edge = a.callers(metrics)
+	tell, err := a.traces(ctx, metrics)
+	if err != nil {
+		return nil, err
+	}
+	a.edge = a.callers(tell, metrics)
 	a.live.parts(a, gate, spine)
 	if err = a.configure(ctx, metrics); err != nil {
 		return nil, err

@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -16,14 +14,14 @@ import (
 )
 
 // cannedAnswer is what the upstream of the cost tests says to everything: about 1 KB of JSON with usage.
-var cannedAnswer = func() []byte {
-	body := `{"id":"chatcmpl-1","object":"chat.completion","created":1741569952,"model":"gpt-4o-mini","choices":[{"index":0,` +
-		`"message":{"role":"assistant","content":"` + strings.Repeat("A token bucket admits bursts. ", 20) +
-		`"},"finish_reason":"stop"}],"usage":{"prompt_tokens":19,"completion_tokens":100,"total_tokens":119,` +
-		`"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}}}`
-	return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: req_up\r\nOpenai-Version: 2020-10-01\r\n"+
-		"Openai-Processing-Ms: 12\r\nDate: Wed, 25 Nov 2026 12:00:00 GMT\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-}()
+var cannedAnswer = fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: req_up\r\n"+
+	"Openai-Version: 2020-10-01\r\nOpenai-Processing-Ms: 12\r\nDate: Wed, 25 Nov 2026 12:00:00 GMT\r\nContent-Length: %d\r\n\r\n%s",
+	len(cannedBody), cannedBody)
+
+var cannedBody = []byte(`{"id":"chatcmpl-1","object":"chat.completion","created":1741569952,"model":"gpt-4o-mini","choices":[{"index":0,` +
+	`"message":{"role":"assistant","content":"` + strings.Repeat("A token bucket admits bursts. ", 20) +
+	`"},"finish_reason":"stop"}],"usage":{"prompt_tokens":19,"completion_tokens":100,"total_tokens":119,` +
+	`"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}}}`)
 
 // cannedUpstream answers every request with the same bytes and allocates nothing for it, so that what is counted is the
 // proxy's.
@@ -141,5 +139,28 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-var _ = strconv.Itoa
-var _ = runtime.GC
+// mostForRequest are the allocations of a whole small request with everything on, of which about 70 are the standard
+// library's server and client.
+const mostForRequest = 164
+
+// TestRequestAllocates fails when a request allocates more than it did.
+func TestRequestAllocates(t *testing.T) {
+	withoutRace(t)
+	c := newCaller(t, startCosted(t).Addr())
+	for range 50 {
+		c.call(t) // connections, pools and maps
+	}
+	if n := testing.AllocsPerRun(500, func() { c.call(t) }); n > mostForRequest {
+		t.Errorf("%v allocations, and it were %d", n, mostForRequest)
+	} else {
+		t.Logf("%v allocations", n)
+	}
+}
+
+// withoutRace leaves out what counts allocations: under the race detector pools forget on purpose.
+func withoutRace(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool drop what it was given, which allocates anew")
+	}
+}

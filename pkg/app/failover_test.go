@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -19,6 +20,7 @@ func TestOneKeyOfThreeFails(t *testing.T) {
 		fault mockopenai.Fault
 		state string // of the failing key afterwards; "": not asked
 		calls int    // 0: 150
+		wait  int    // for headers, in ms; 0: ten minutes
 	}{
 		{kind: "401", state: "invalid"},
 		{kind: "402", state: "exhausted"},
@@ -37,13 +39,13 @@ func TestOneKeyOfThreeFails(t *testing.T) {
 		{kind: "503_overloaded", calls: 24},
 		{kind: "reset", state: "open"},
 		{kind: "close", state: "open"},
-		{kind: "hang", state: "open"},
+		{kind: "hang", state: "open", wait: 5000}, // which none of the others takes, also on a busy machine,
 	} {
 		t.Run(c.kind, func(t *testing.T) {
 			t.Parallel()
 			mock, url := upstream(t)
 			r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "CONFIG_FILE": "c.json",
-				"file": `{"failover":{"headerTimeout":300,"retryDelay":50}}`})
+				"file": fmt.Sprintf(`{"failover":{"headerTimeout":%d,"retryDelay":50,"openTimeout":600000}}`, cmp.Or(c.wait, 600_000))})
 			c.fault.Key, c.fault.Kind = keyNumber(2), c.kind
 			mock.Fault(c.fault)
 			if c.calls == 0 {

@@ -191,7 +191,7 @@ func TestConcurrencyOfAFleet(t *testing.T) {
 func TestQuotasWithoutRedis(t *testing.T) {
 	_, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{ContentBytes: 240}))
 	server := redistest.Start(t)
-	r := fleet(t, server, 1, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "LOG_LEVEL": "warn",
+	r := fleet(t, server, 1, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "LOG_LEVEL": "warn", "hasty": "yes",
 		"CLIENT_TOKENS": fmt.Sprintf(`[{"id":"deny","token":%q,"quota":5000},
 		{"id":"allow","token":"sk-test-allow-000000000000000001","onStateLoss":"allow","quota":{"tokens":1000000,"period":"month"}}]`, clientToken)})[0]
 	const each = 19 + 60
@@ -199,6 +199,14 @@ func TestQuotasWithoutRedis(t *testing.T) {
 	ask("sk-test-allow-000000000000000001")
 	settled(t, r)
 	before := limitUsed(t, server, "allow", "tokens/month")
+	unchecked := func() (n int) {
+		_, rest, _ := strings.Cut(r.get(t, "/metrics", adminToken).body, "\noap_admission_unchecked_total ")
+		if _, err := fmt.Sscan(rest, &n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	uncheckedBefore := unchecked()
 	server.Freeze()
 	begin := time.Now()
 	for range 5 {
@@ -210,8 +218,8 @@ func TestQuotasWithoutRedis(t *testing.T) {
 		}
 	}
 	t.Logf("10 requests while Redis was frozen took %v", time.Since(begin).Round(time.Millisecond))
-	if !strings.Contains(r.get(t, "/metrics", adminToken).body, "oap_admission_unchecked_total 5") {
-		t.Error("what was let pass is not counted")
+	if n := unchecked() - uncheckedBefore; n != 5 {
+		t.Errorf("%d of 5 that were let pass are counted as such", n)
 	}
 	server.Thaw()
 	eventually(t, "what was let pass is counted", func() bool { return limitUsed(t, server, "allow", "tokens/month") == before+5*each })
@@ -233,15 +241,14 @@ func TestRoundTripsOfManyLimits(t *testing.T) {
 		for time.Since(begin) < 1500*time.Millisecond { // until it is hot
 			crowd(8, 200, func(int) answer { return r.post(t, "/v1/chat/completions", token, plain) })
 		}
-		before := server.Requests()
-		for _, a := range crowd(8, calls, func(int) answer { return r.post(t, "/v1/chat/completions", token, plain) }) {
-			if a.status != 200 {
-				t.Fatalf("%d %s", a.status, a.body)
+		each, speed := roundTrips(t, server, calls, func() {
+			if a := r.post(t, "/v1/chat/completions", token, plain); a.status != 200 {
+				t.Errorf("%d %s", a.status, a.body)
 			}
-		}
-		each := float64(server.Requests()-before) / calls
-		t.Logf("%.3f round trips a request", each)
-		if each > most {
+		})
+		if token == hot && speed < 100 { // from 50 a second on a client is
+			t.Logf("this machine is too slow for a hot client")
+		} else if each > most {
 			t.Errorf("%.2f round trips a request, want at most %v", each, most)
 		}
 	}

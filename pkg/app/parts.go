@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +13,8 @@ import (
 	"openai-api-proxy/pkg/auth"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/edge"
+	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/trace"
 	"openai-api-proxy/pkg/upstream"
 	"openai-api-proxy/pkg/usage"
 )
@@ -27,7 +30,7 @@ func newRegistry() *prometheus.Registry {
 // openState opens the state, and begins what counts into it, whose journal is given up last: only when the state was closed
 // has it for good what it was told.
 func (a *App) openState(metrics *prometheus.Registry) (err error) {
-	if a.store, a.fleet, err = openStore(a.cfg, a.log); err != nil {
+	if a.store, a.fleet, err = openStore(a.cfg, a.log, a.Redis); err != nil {
 		return err
 	}
 	a.meter = usage.New(a.store, usage.Options{Replica: a.replicaID(), Journal: a.journals(), Log: a.log, Metrics: metrics})
@@ -80,9 +83,32 @@ func (a *App) admission(metrics *prometheus.Registry) *admission.Admission {
 	return permits
 }
 
+// traces is who is told of finished requests; nil: nobody wants traces.
+func (a *App) traces(ctx context.Context, metrics *prometheus.Registry) (func(*proxy.Record, http.Header), error) {
+	if a.cfg.TraceEndpoint == "" {
+		return nil, nil
+	}
+	t, err := trace.New(ctx, trace.Options{Endpoint: a.cfg.TraceEndpoint, Header: a.cfg.TraceHeader(), Version: a.Version, Replica: a.replicaID(),
+		Upstream: a.endpoint, Log: a.log, Metrics: metrics})
+	if err != nil {
+		return nil, err
+	}
+	a.onStop("traces", t.Close)
+	return t.Record, nil
+}
+
+// endpoint is where the requests of a key go; empty: it is gone.
+func (a *App) endpoint(key string) string {
+	k, found := a.catalog.Current().Key(key)
+	if !found {
+		return ""
+	}
+	return k.Endpoint
+}
+
 // callers is the public surface.
-func (a *App) callers(metrics *prometheus.Registry) *edge.Edge {
-	return edge.New(edge.Options{Usage: a.meter, Health: a.health, TrustedProxies: a.cfg.TrustedProxies,
+func (a *App) callers(tell func(*proxy.Record, http.Header), metrics *prometheus.Registry) *edge.Edge {
+	return edge.New(edge.Options{Trace: tell, Usage: a.meter, Health: a.health, TrustedProxies: a.cfg.TrustedProxies,
 		CORSOrigins: a.cfg.CORSOrigins, MaxBody: a.cfg.MaxBodyBytes, KeepBodies: a.cfg.RequestLogBodies, Mask: a.live.maskSecrets,
 		Operator: a.operators.Admin, Log: a.log, AccessLog: a.AccessLog, Metrics: metrics})
 }

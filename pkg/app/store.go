@@ -20,11 +20,11 @@ import (
 )
 
 // openStore opens the state that the configuration names. fleet is the same store when replicas share it, nil otherwise.
-func openStore(cfg *config.Config, log *slog.Logger) (store state.Store, fleet *redisstate.Store, err error) {
+func openStore(cfg *config.Config, log *slog.Logger, opts []redisstate.Option) (store state.Store, fleet *redisstate.Store, err error) {
 	switch {
 	case !cfg.RedisURL.IsZero():
-		fleet, err = redisstate.Open(cfg.RedisURL.Reveal(), cfg.RedisPrefix, cfg.Fingerprint(), log,
-			redisstate.WithRequests(cfg.RequestsKept))
+		opts = append([]redisstate.Option{redisstate.WithRequests(cfg.RequestsKept)}, opts...)
+		fleet, err = redisstate.Open(cfg.RedisURL.Reveal(), cfg.RedisPrefix, cfg.Fingerprint(), log, opts...)
 		return fleet, fleet, err
 	case cfg.DataDir == "":
 		return memstate.New(memstate.WithRequests(int(cfg.RequestsKept))), nil, nil

@@ -91,7 +91,7 @@ func TestOwnersWithoutState(t *testing.T) {
 		t.Errorf("%v wait", n)
 	}
 	s.Off(false)
-	for end := time.Now().Add(10 * time.Second); o.waiting.size() > 0; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); o.waiting.size() > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("nobody tells it")
 		}

@@ -39,8 +39,8 @@ func (l *lender) unitsAlone(d *draw) bool {
 	s, replicas, now := d.share, l.replicas(), time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.terms != d.terms {
-		return true // configured anew meanwhile; it is one request
+	if d.stale = s.terms != d.terms; d.stale {
+		return false
 	}
 	if s.alone.full == nil {
 		n := len(d.terms.charges)
@@ -83,8 +83,16 @@ func (l *lender) retold(s *share) bool {
 		l.tell(s.correctionLocked(l.name()))
 	}
 	s.mu.Unlock()
-	return !untold || l.flush(context.Background())
+	if !untold {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), retellWithin)
+	defer cancel()
+	return l.telling.TryLock() && l.flushLocked(ctx)
 }
+
+// retellWithin is how long a request waits for that.
+const retellWithin = 200 * time.Millisecond
 
 // affordsAloneLocked reports whether this replica's part of a limit has room for a cost, and when it will.
 func (s *share) affordsAloneLocked(i int, cost int64, replicas int, now time.Time) (bool, time.Duration) {
@@ -110,6 +118,9 @@ func (l *lender) slotAlone(d *draw) bool {
 	s := d.share
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if d.stale = s.terms != d.terms; d.stale {
+		return false
+	}
 	most := max(d.terms.limits.Concurrency/int64(l.replicas()), 1)
 	if int64(len(s.slots.busy)+s.slots.unnamed) >= most {
 		s.refuseLocked(atOnce, nil, state.SlotWait, time.Now())

@@ -10,6 +10,7 @@ type draw struct {
 	from    *loan // that it took the last of its units from
 	apart   bool  // it took from several
 	alone   bool  // decided without the state
+	stale   bool  // it could not be decided: the limits are others now
 	start   []time.Time
 	slot    string
 	counted bool // what is expected of it is counted
@@ -25,30 +26,39 @@ func (l *lender) draw(s *share, n Need) (*draw, bool) {
 		return nil, true
 	}
 	d := &draw{share: s, terms: t, costs: t.costs(n)}
-	if t.limits.Concurrency > 0 && !l.slot(d) {
+	taken := t.limits.Concurrency == 0 || l.slot(d)
+	if !taken && !d.stale {
 		l.metrics.limited.WithLabelValues(atOnce).Inc()
-		return nil, false
 	}
-	if len(t.charges) > 0 && !l.units(d) {
+	if taken && len(t.charges) > 0 {
+		taken = l.units(d)
+	}
+	if !taken {
 		l.finishDraw(d, func(*draw) {})
-		return nil, false
 	}
-	if t.metered {
-		s.mu.Lock()
-		d.counted = true
-		d.countLocked(1)
-		s.mu.Unlock()
+	switch {
+	case d.stale:
+		return l.draw(s, n)
+	case !taken:
+		return nil, false
 	}
 	return d, true
 }
 
 // countLocked counts what is expected of the draw among what goes on, or no longer.
-func (d *draw) countLocked(sign int64) {
-	if s := d.share; d.terms.metered && s.terms == d.terms {
-		for i, cost := range d.costs {
-			s.lent[i] += sign * cost
+func (d *draw) countLocked(on bool) {
+	s := d.share
+	if s.terms != d.terms || d.counted == on {
+		return
+	}
+	for i, cost := range d.costs {
+		if on {
+			s.lent[i] += cost
+		} else {
+			s.lent[i] -= cost
 		}
 	}
+	d.counted = on
 }
 
 // undo gives back a draw of which nothing was used.
@@ -77,9 +87,7 @@ func (l *lender) finishDraw(d *draw, settleLocked func(*draw)) {
 	s, slot := d.share, d.held
 	s.mu.Lock()
 	settleLocked(d)
-	if d.counted {
-		d.countLocked(-1)
-	}
+	d.countLocked(false)
 	s.leaveLocked(d, time.Now(), l.others())
 	if s.holdsLocked() {
 		l.activeLocked(s)

@@ -84,7 +84,7 @@ func (s *share) renewLocked(t *terms) {
 	s.endLocked(time.Now(), true)
 	owed, before := s.owed, s.terms
 	s.terms, s.owed, s.stand, s.wanted, s.lent = t, nil, nil, nil, nil
-	s.recent, s.alone, s.no, s.calm = recent{}, alone{}, refusal{}, time.Time{}
+	s.recent, s.alone, s.no, s.calm, s.over = recent{}, alone{}, refusal{}, time.Time{}, time.Time{}
 	s.refused.Store(0)
 	s.spent.Store(0)
 	s.shut.Store(0)
@@ -137,9 +137,10 @@ func (l *lender) units(d *draw) bool {
 	for waits := 0; ; waits++ {
 		s.mu.Lock()
 		now := time.Now()
-		if s.terms != d.terms { // configured anew meanwhile; it is one request
+		if s.terms != d.terms { // configured anew meanwhile
 			s.mu.Unlock()
-			return true
+			d.stale = true
+			return false
 		}
 		if waits == 0 {
 			s.recent.see(d.costs, now)
@@ -253,32 +254,24 @@ func (l *lender) lend(t *terms, size []int64, d *draw) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	present := s.terms == t // else it was configured anew meanwhile
 	if !v.OK {
-		if s.terms == t {
+		if present {
 			s.noteLocked(v.Balances, begin)
-			if d.costs != nil && slices.Equal(size, d.costs) {
-				s.refuseLocked(v.Refused, d.costs, v.RetryAfter, time.Now())
-				l.metrics.limit(v.Refused)
-			}
+		}
+		if present && d.costs != nil && slices.Equal(size, d.costs) {
+			s.refuseLocked(v.Refused, d.costs, v.RetryAfter, time.Now())
+			l.metrics.limit(v.Refused)
 		}
 		return false
 	}
-	b := &loan{terms: t, name: name, costs: size, left: slices.Clone(size), starts: make([]time.Time, len(size)), until: begin.Add(lentFor)}
-	for i, held := range v.Balances {
-		b.starts[i] = held.Start
-		if t.isQuota(i) && held.Reset >= 0 && begin.Add(held.Reset).Before(b.until) {
-			b.until = begin.Add(held.Reset) // what is left of a period cannot be spent in the next
-		}
-	}
+	b := newLoan(t, name, size, v.Balances, begin)
 	if d.costs != nil {
-		d.from, d.start = b, b.starts
-		b.live++
-		for i, cost := range d.costs {
-			b.left[i] -= cost
-		}
+		b.serve(d)
+		d.countLocked(true)
 	}
 	s.loans = append(s.loans, b)
-	if s.terms == t {
+	if present {
 		s.alone, s.no = alone{}, refusal{}
 		s.refused.Store(0)
 		s.noteLocked(v.Balances, begin)

@@ -148,6 +148,9 @@ func unpriced(model string) *proxy.Fault {
 	return f
 }
 
+// shut reports whether a quota of the key or of its account is used up, for the moment at least.
+func (k *key) shut(now int64) bool { return k.share.isShut(now) || k.account.share.Load().isShut(now) }
+
 // spentUntil reports whether a quota of the key or of its account is used up, and until when; zero: for ever.
 func (k *key) spentUntil(now int64) (until time.Time, spent bool) {
 	until, spent = k.share.isSpent(now)

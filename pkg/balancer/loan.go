@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"slices"
 	"time"
 
 	"openai-api-proxy/pkg/state"
@@ -12,6 +13,27 @@ import (
 
 // owedFor is how long what is owed may wait for a block that is settled.
 const owedFor = time.Second
+
+// newLoan is a block that the state has lent since a time.
+func newLoan(t *terms, name string, size []int64, balances []state.Balance, since time.Time) *loan {
+	b := &loan{terms: t, name: name, costs: size, left: slices.Clone(size), starts: make([]time.Time, len(size)), until: since.Add(lentFor)}
+	for i, is := range balances {
+		b.starts[i] = is.Start
+		if end := since.Add(is.Reset); t.isQuota(i) && is.Reset >= 0 && end.Before(b.until) {
+			b.until = end // what is left of a period cannot be spent in the next
+		}
+	}
+	return b
+}
+
+// serve gives a draw what it needs of a block that is large enough.
+func (b *loan) serve(d *draw) {
+	d.from, d.start = b, b.starts
+	b.live++
+	for i, cost := range d.costs {
+		b.left[i] -= cost
+	}
+}
 
 // endLocked ends the blocks whose time is over, or all of them.
 func (s *share) endLocked(now time.Time, all bool) {
@@ -159,8 +181,12 @@ func (s *share) correctLocked(d *draw, used []int64) {
 
 // startOf is when the period began that a draw was charged in; zero: it is of no quota.
 func (d *draw) startOf(i int) time.Time {
-	if d.start == nil || !d.terms.isQuota(i) {
+	switch {
+	case !d.terms.isQuota(i):
 		return time.Time{}
+	case d.start == nil: // nothing was expected of it
+		return d.terms.charges[i].Quota.Start(time.Now())
+	default:
+		return d.start[i]
 	}
-	return d.start[i]
 }

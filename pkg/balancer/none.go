@@ -90,8 +90,13 @@ func (k *key) why(model string, now time.Time) (proxy.Reason, time.Time) {
 	if until := k.account.models.until(model, proxy.Cooling); until.After(now) {
 		return proxy.Cooling, until
 	}
-	reason, frees, _ := k.limitedUntil(now)
-	return reason, frees
+	if reason, frees, limited := k.limitedUntil(now); limited {
+		return reason, frees
+	}
+	if k.shut(now.UnixNano()) {
+		return proxy.Limited, now.Add(lentFor)
+	}
+	return "", time.Time{}
 }
 
 func later(a, b time.Time) time.Time {

@@ -124,6 +124,11 @@ func (s *share) holdsLocked() bool {
 // flush tells what is queued, and reports whether all of it was heard.
 func (l *lender) flush(ctx context.Context) bool {
 	l.telling.Lock()
+	return l.flushLocked(ctx)
+}
+
+// flushLocked is flush with the lock held, which it gives up.
+func (l *lender) flushLocked(ctx context.Context) bool {
 	defer l.telling.Unlock()
 	for {
 		l.mu.Lock()

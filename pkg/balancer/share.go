@@ -32,7 +32,8 @@ type share struct {
 	subject string
 	refused atomic.Int64 // unix ns up to which nothing is to be had, as far as is known
 	spent   atomic.Int64 // unix ns up to which a quota is used up; math.MaxInt64: for ever
-	shut    atomic.Int64 // unix ns up to which nobody asks for more of it; what was expected of requests may come back
+	certain atomic.Int64 // unix ns from which on that is certain
+	shut    atomic.Int64 // unix ns up to which nobody asks for more of it
 	money   atomic.Bool  // it is limited
 
 	gate chan struct{} // of those who ask for a slot at the same time
@@ -49,6 +50,7 @@ type share struct {
 	asking chan struct{} // closed when the block is there that somebody asks for; nil: nobody does
 	wanted []int64       // by those who wait for it
 	lent   []int64       // what is expected of requests that go on
+	over   time.Time     // since when a quota has been used up; zero: none is
 	calm   time.Time     // no block is asked for before, unless for want of one
 	slots  slots
 	alone  alone
@@ -112,6 +114,8 @@ func (s *share) takeLocked(d *draw, now time.Time) bool {
 		d.from.live++
 		d.start = d.from.starts
 	}
+	d.countLocked(true)
+	s.no.since = now // whatever refused, it was not for long
 	return true
 }
 
@@ -204,9 +208,14 @@ func (s *share) noteLocked(balances []state.Balance, now time.Time) {
 	s.noteSpentLocked()
 }
 
+// surely is how long a quota of tokens or money must be used up until that is certain: here and elsewhere more may have been
+// expected of requests than they will use.
+const surely = 2 * time.Second
+
 // noteSpentLocked finds out whether a quota is used up, here and in the state.
 func (s *share) noteSpentLocked() {
-	var spent, shut int64
+	var spent, certain, shut int64
+	now, over := time.Now(), false
 	for i, m := range s.terms.measures {
 		is := &s.stand[i]
 		if !s.terms.isQuota(i) || !is.known || is.left > 0 || s.atHandLocked(i) > 0 {
@@ -216,15 +225,23 @@ func (s *share) noteSpentLocked() {
 		if !is.full.IsZero() {
 			until = is.full.UnixNano()
 		}
-		if m == proxy.Requests || is.left+s.lent[i] <= 0 {
-			spent = max(spent, until)
+		if over = true; s.over.IsZero() {
+			s.over = now
 		}
-		if m != proxy.Requests { // less may be used than was expected of requests that go on, elsewhere too
-			until = min(until, time.Now().Add(lentFor).UnixNano())
+		if m == proxy.Requests {
+			spent, shut = max(spent, until), max(shut, until)
+			continue
 		}
-		shut = max(shut, until)
+		if is.left+s.lent[i] <= 0 {
+			spent, certain = max(spent, until), s.over.Add(surely).UnixNano()
+		}
+		shut = max(shut, min(until, now.Add(lentFor).UnixNano()))
+	}
+	if !over {
+		s.over = time.Time{}
 	}
 	s.spent.Store(spent)
+	s.certain.Store(certain)
 	s.shut.Store(shut)
 }
 

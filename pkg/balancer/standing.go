@@ -85,10 +85,13 @@ func (s *share) isSpent(now int64) (until time.Time, is bool) {
 		return time.Time{}, false
 	}
 	at := s.spent.Load()
+	if now < s.certain.Load() || now >= at {
+		return time.Time{}, false
+	}
 	if at == math.MaxInt64 {
 		return time.Time{}, true
 	}
-	return time.Unix(0, at), now < at
+	return time.Unix(0, at), true
 }
 
 // isShut reports whether a quota is used up and nobody asks for more.
@@ -111,16 +114,12 @@ func (s *share) frees(now time.Time) (why proxy.Reason, at time.Time, is bool) {
 	switch {
 	case i < 0 || !s.terms.isQuota(i):
 		return proxy.Limited, s.no.frees, true
-	case s.terms.measures[i] != proxy.Requests && (s.stand[i].left+s.lent[i] >= s.no.costs[i] || now.Sub(s.no.since) < certain):
+	case s.terms.measures[i] != proxy.Requests && (s.stand[i].left+s.lent[i] >= s.no.costs[i] || now.Sub(s.no.since) < surely):
 		return proxy.Limited, now.Add(lentFor), true // less may be used than was expected of requests that go on
 	default:
 		return proxy.Exhausted, s.no.frees, true
 	}
 }
-
-// certain is how long a quota of tokens or money must refuse until it counts as used up: the others may have expected more of
-// their requests than they will use.
-const certain = 2 * time.Second
 
 // nearest is the quota that is nearest to its end.
 func nearest(all []Standing) (is Standing, found bool) {

@@ -263,7 +263,7 @@ func (k *key) grade(model string, now int64) grade {
 	if !k.rest.ready(now) || !k.account.rest.ready(now) {
 		return unusable
 	}
-	if k.share.isShut(now) || k.account.share.Load().isShut(now) {
+	if k.shut(now) {
 		return unusable
 	}
 	g := usable

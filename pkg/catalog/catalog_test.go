@@ -339,7 +339,7 @@ func TestReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	follower.CatalogChanged(a.Current().Version)
-	for end := time.Now().Add(10 * time.Second); b.Current().Version != a.Current().Version; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); b.Current().Version != a.Current().Version; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the other replica does not follow")
 		}

@@ -73,7 +73,8 @@ func start(t *testing.T, variables map[string]string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := app.Start(t.Context(), cfg, app.Options{Version: "test", Load: load, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	a, err := app.Start(t.Context(), cfg, app.Options{Version: "test", Load: load, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Redis: []redisstate.Option{redisstate.WithBudgets(20*time.Second, 20*time.Second)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,12 +187,12 @@ func words(line string) []string { return strings.Fields(line) }
 // eventually waits until the condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if holds() {
 			return
 		}
 	}
-	t.Fatalf("%s: not in 15 s", what)
+	t.Fatalf("%s: not in a minute", what)
 }
 
 // balance is a load balancer: it gives each connection to the next of the addresses.

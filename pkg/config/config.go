@@ -73,6 +73,12 @@ type Config struct {
 	// 250000. Each takes about 400 bytes of Redis: more of them need more memory there, or limits cannot be counted any more.
 	// Replicas of one fleet should agree on it; the smallest number decides. Without Redis and DataDir it is at most 10000.
 	RequestsKept int64
+	// TraceEndpoint is the OpenTelemetry collector that is told how requests went, by OTLP over HTTP, from
+	// OTEL_EXPORTER_OTLP_ENDPOINT. Default none: no traces, at no cost. Spans name clients, addresses and models, no content.
+	TraceEndpoint string
+	// TraceHeaders are sent to the collector with every message, from OTEL_EXPORTER_OTLP_HEADERS: name=value, comma list,
+	// values percent-encoded. Default none. What lets us in there is a secret.
+	TraceHeaders proxy.Secret
 	// StreamIdleTimeout is the silence after which a stream counts as dead, from STREAM_IDLE_TIMEOUT. Default 5m. Too
 	// short cuts models that think for long before they answer.
 	StreamIdleTimeout time.Duration

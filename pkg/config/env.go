@@ -90,6 +90,8 @@ var variables = []variable{
 	setting("MAX_BODY_BYTES", "512 MiB", func(c *Config) *int64 { return &c.MaxBodyBytes }, size(1, mostBody)),
 	setting("REQUEST_LOG_BODIES", "0", func(c *Config) *int64 { return &c.RequestLogBodies }, size(0, mostKept)),
 	setting("REQUESTS_KEPT", "250000", func(c *Config) *int64 { return &c.RequestsKept }, count(fewestRequests, mostRequests)),
+	setting("OTEL_EXPORTER_OTLP_ENDPOINT", "", func(c *Config) *string { return &c.TraceEndpoint }, collector),
+	setting("OTEL_EXPORTER_OTLP_HEADERS", "", func(c *Config) *proxy.Secret { return &c.TraceHeaders }, headers),
 	{name: "LOG_LEVEL", fallback: "info", set: setLogLevel},
 	setting("LOG_FORMAT", "", func(c *Config) *string { return &c.LogFormat }, oneOf("json", "text")),
 }

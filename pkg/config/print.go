@@ -97,6 +97,8 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("  allow", c.Operations.Allow)
 	p.line("  deny", c.Operations.Deny)
 	c.printPrices(p)
+	p.line("traceEndpoint", c.TraceEndpoint)
+	p.line("traceHeaders", c.TraceHeaders)
 	p.line("logLevel", strings.ToLower(c.LogLevel.String()))
 	p.line("logFormat", cmp.Or(c.LogFormat, "text on a terminal, else json"))
 }
@@ -105,7 +107,7 @@ func (c *Config) printPolicy(p *printer) {
 // since they would be found in ordinary words.
 func (c *Config) mask(text string) string {
 	const short = 8
-	secrets := append([]proxy.Secret{c.AdminToken, c.MetricsToken, c.RedisURL, c.Alerts.Webhook}, c.EncryptionKeys...)
+	secrets := append([]proxy.Secret{c.AdminToken, c.MetricsToken, c.RedisURL, c.Alerts.Webhook, c.TraceHeaders}, c.EncryptionKeys...)
 	for _, k := range c.Keys {
 		secrets = append(secrets, k.Secret)
 	}

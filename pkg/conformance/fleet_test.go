@@ -160,7 +160,7 @@ func TestAsTheImageRunsIt(t *testing.T) {
 		if err != nil {
 			t.Errorf("%v\n%s", err, r.log)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("does not stop")
 	}
 	entries, _ := os.ReadDir(root)

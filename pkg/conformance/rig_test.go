@@ -93,7 +93,7 @@ func await(t testing.TB, ready string, env []string, p *exec.Cmd) *output {
 			t.Errorf("%s: %s", name, out)
 		}
 	})
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if resp, err := http.Get(ready); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
@@ -188,12 +188,12 @@ func (r *rig) aborted(t testing.TB) (n int64) {
 // eventually waits until the condition holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if holds() {
 			return
 		}
 	}
-	t.Fatalf("%s: not in 10 s", what)
+	t.Fatalf("%s: not in a minute", what)
 }
 
 // requests is how many requests the mock received, by key.

@@ -47,7 +47,9 @@ type Options struct {
 	Mask           func([]byte) []byte // hides live secrets in them
 	// Operator lets those in who may ask why a request went as it did; nil: nobody may.
 	Operator func(ctx context.Context, credential http.Header, addr netip.Addr) error
-	Log      *slog.Logger
+	// Trace is told of every finished request, with the caller's header; nil: nobody wants traces.
+	Trace func(rec *proxy.Record, header http.Header)
+	Log   *slog.Logger
 	// AccessLog takes a line of JSON for each request, of the level that Log has; nil: they go through Log.
 	AccessLog io.Writer
 	Metrics   prometheus.Registerer

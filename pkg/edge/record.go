@@ -65,6 +65,9 @@ func (e *Edge) finish(c *gin.Context, rec *proxy.Record) {
 	e.access(slog.LevelInfo, rec)
 	e.metrics.observe(rec)
 	e.sockets.observe(rec)
+	if e.Trace != nil {
+		e.Trace(rec, c.Request.Header)
+	}
 }
 
 // recovery answers a panic with 500, or cuts the connection when the answer had begun. Gin's own ends a cut stream

@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"strings"
 )
 
 const (
@@ -13,7 +14,7 @@ const (
 )
 
 // ReadFormHead reads a multipart/form-data body: model, stream and references, which may stand behind the files. Of a body that is
-// unfinished, has a longer value there or too many parts it tells what it found, and that it was not Readable.
+// unfinished, has a part whose name is in doubt, a longer value there or too many parts it tells what it found, and that it was not Readable.
 func ReadFormHead(contentType string, body []byte) Head {
 	var h Head
 	kind, params, err := mime.ParseMediaType(contentType)
@@ -28,8 +29,11 @@ func ReadFormHead(contentType string, body []byte) Head {
 			h.Readable = err == io.EOF // bare only behind the last boundary
 			break
 		}
-		name := part.FormName()
-		if part.FileName() != "" {
+		name, isFile := nameOf(part)
+		if name == "" {
+			break
+		}
+		if isFile {
 			continue
 		}
 		value, err := io.ReadAll(io.LimitReader(part, mostInPart+1))
@@ -48,6 +52,23 @@ func ReadFormHead(contentType string, body []byte) Head {
 	}
 	h.Doubled, h.References = models > 1, r.head.References
 	return h
+}
+
+// nameOf is the name of a part, and whether it is a file; empty when there is no name, or parsers may differ in it.
+func nameOf(part *multipart.Part) (name string, isFile bool) {
+	said := part.Header["Content-Disposition"]
+	if len(said) != 1 {
+		return "", false
+	}
+	lower := strings.ToLower(said[0])
+	name, isFile = part.FormName(), part.FileName() != ""
+	switch {
+	case strings.Contains(strings.ReplaceAll(lower, "filename*", ""), "name*"), !isFile && strings.Contains(lower, `\`):
+		return "", false
+	case isFile && !strings.Contains(lower, "filename=") && (name == "model" || name == "stream" || !isPlainField(name, []byte("x"))):
+		return "", false // a parser that does not know filename* takes it for a value
+	}
+	return name, isFile
 }
 
 // isPlainField reports whether the rest of a long value does not matter: it is a text, such as a prompt.

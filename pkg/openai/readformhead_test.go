@@ -104,3 +104,26 @@ func TestReferencesOfForms(t *testing.T) {
 		t.Error("JSON that is too long to be read counts as read")
 	}
 }
+
+// A part whose name parsers may read differently leaves the form in doubt.
+func TestNamesInDoubt(t *testing.T) {
+	for disposition, readable := range map[string]bool{
+		`form-data; name="model"`:                        true,
+		`form-data; name=model`:                          true,
+		`form-data; name="video"; filename="x.mp4"`:      true,
+		`form-data; name="file"; filename*=utf-8''x.mp4`: true,
+		`form-data; name="file"; filename="a \"b\".mp4"`: true,
+		`form-data`:                                                                 false,
+		`form-data; name="x"; name="file_id"`:                                       false,
+		`form-data; name="x"; name*=utf-8''file_id`:                                 false,
+		`form-data; name*=utf-8''file_id`:                                           false,
+		`form-data; name="file\_id"`:                                                false,
+		`form-data; name="file_id"; filename*=utf-8''x`:                             false,
+		"form-data; name=\"x\"\r\nContent-Disposition: form-data; name=\"file_id\"": false,
+	} {
+		body := "--b\r\nContent-Disposition: " + disposition + "\r\n\r\nfile-1\r\n--b--\r\n"
+		if h := ReadFormHead("multipart/form-data; boundary=b", []byte(body)); h.Readable != readable {
+			t.Errorf("%s: %+v", disposition, h)
+		}
+	}
+}

@@ -59,6 +59,8 @@ func (r *headReader) member(key, value gjson.Result) bool {
 		if value.Type != gjson.Null {
 			r.head.Store = choice(value.Bool())
 		}
+	case "service_tier":
+		r.head.Tier = strings.Clone(value.String()) // of null it is empty
 	case "modalities":
 		r.head.Sound = r.head.Sound || strings.Contains(value.Raw, "audio") || strings.Contains(value.Raw, `\`)
 	case "max_tokens":

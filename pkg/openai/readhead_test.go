@@ -39,6 +39,9 @@ func TestReadHead(t *testing.T) {
 		"an endless bound":    {`{"max_tokens":1e999}`, Head{Readable: true, MaxTokens: mostTokens}},
 		"the larger bound":    {`{"max_completion_tokens":500,"max_tokens":1}`, Head{Readable: true, MaxTokens: 500}},
 		"the last bound":      {`{"max_tokens":500,"max_tokens":2}`, Head{Readable: true, MaxTokens: 2}},
+		"a tier":              {`{"service_tier":"pri\u006frity"}`, Head{Readable: true, Tier: "priority"}},
+		"no tier":             {`{"service_tier":null}`, Head{Readable: true}},
+		"a tier of no text":   {`{"service_tier":["flex"]}`, Head{Readable: true, Tier: `["flex"]`}},
 		"null beside a bound": {`{"max_completion_tokens":5,"max_tokens":null}`, Head{Readable: true, MaxTokens: 5}},
 	} {
 		t.Run(name, func(t *testing.T) {

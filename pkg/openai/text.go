@@ -20,7 +20,7 @@ const deepest = 10_000
 // isDocument reports whether the text is one well-formed JSON object. gjson checks by recursion: some megabytes of
 // brackets would overflow the stack, which ends the process and cannot be recovered from, so they are counted first.
 func isDocument(text string) bool {
-	return gjson.Parse(text).IsObject() && !tooDeep(text) && gjson.Valid(text)
+	return gjson.Parse(text).IsObject() && !tooDeep(text) && valid(text)
 }
 
 // tooDeep reports whether brackets nest deeper than deepest. It is right up to the first mistake in the text, which is

@@ -82,6 +82,7 @@ type Attempt struct {
 	Account string
 	Outcome Outcome
 	Status  int
+	Began   time.Duration // from the request's Start
 	Took    time.Duration // to the headers of the upstream's answer, or to the failure
 }
 

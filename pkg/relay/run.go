@@ -76,7 +76,7 @@ func (r *run) attempt(ctx context.Context) (*try, error) {
 	v := answer.Verdict
 	r.rec.Key = pick.Key.ID
 	r.rec.Attempts = append(r.rec.Attempts, proxy.Attempt{Key: pick.Key.ID, Account: pick.Key.Account,
-		Outcome: v.Outcome, Status: v.Status, Took: time.Since(start)})
+		Outcome: v.Outcome, Status: v.Status, Began: start.Sub(r.rec.Start), Took: time.Since(start)})
 	r.explained(r.rec.Attempts[len(r.rec.Attempts)-1])
 	r.relay.metrics.attempts.WithLabelValues(v.Outcome.String()).Inc()
 	if !held(v) {

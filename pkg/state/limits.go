@@ -147,7 +147,8 @@ type Settlement struct {
 	Amounts []Spending // slots have none: they are freed
 }
 
-// Spending is what was charged to a limit and what was spent of it. Cost and the rest of the charge are those of Spend.
+// Spending is what was charged to a limit and what was spent of it. Cost and the rest of the charge are those of Spend. Spent is
+// below 0 where more than all of it is to be given back.
 type Spending struct {
 	Charge
 	Start time.Time // of a quota's period, from the balance; what belongs to a period that has ended changes no other

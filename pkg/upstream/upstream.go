@@ -109,6 +109,10 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patie
 	}
 	resp, err := c.transport.RoundTrip(req)
 	a.quiet.answered()
+	if err == nil && context.Cause(ctx) == errSilent { // the headers came when the wait was over: nothing can be read of the rest
+		resp.Body.Close()
+		err = errSilent
+	}
 	if err != nil {
 		a.Verdict = failed(ctx, err, a.connected)
 		if lost := a.body.failure(); lost != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -189,12 +190,12 @@ func TestBodyThatComesSlowly(t *testing.T) {
 			<-req.Context().Done()
 		}
 	})
-	r.patience = 150 * time.Millisecond
+	r.patience = 2 * time.Second
 	for query, want := range map[string]proxy.Outcome{"": proxy.Served, "hang": proxy.NoAnswer} {
 		slow, w := io.Pipe()
 		go func() {
 			for range 6 {
-				time.Sleep(50 * time.Millisecond)
+				time.Sleep(500 * time.Millisecond)
 				w.Write([]byte("part"))
 			}
 			w.Close()
@@ -204,6 +205,31 @@ func TestBodyThatComesSlowly(t *testing.T) {
 			t.Errorf("%q: verdict %+v", query, a.Verdict)
 		}
 	}
+}
+
+// Headers that come at the moment at which the wait for them ends are in time or too late: never is an answer cut for them.
+func TestHeadersAtTheLastMoment(t *testing.T) {
+	const wait = 4 * time.Millisecond
+	r := newRig(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
+		time.Sleep(wait - time.Millisecond + rand.N(time.Millisecond))
+		http.NewResponseController(w).Flush()
+		time.Sleep(time.Millisecond)
+		io.WriteString(w, "all of it")
+	})
+	r.patience = wait
+	outcomes := map[proxy.Outcome]int{}
+	for range 500 {
+		a := r.do(t)
+		outcomes[a.Verdict.Outcome]++
+		if a.Verdict.Outcome == proxy.NoAnswer {
+			continue
+		}
+		w := httptest.NewRecorder()
+		if d := a.Forward(w, Forwarding{}); d.Verdict.Outcome != proxy.Served || w.Body.String() != "all of it" {
+			t.Fatalf("%q of an answer that was in time: %+v", w.Body, d.Verdict)
+		}
+	}
+	t.Log(outcomes)
 }
 
 func TestLostBeforeHeaders(t *testing.T) {
@@ -243,7 +269,7 @@ func TestStreamEnds(t *testing.T) {
 	}{
 		{name: "well", want: proxy.Served, end: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "data: [DONE]\n\n") }},
 		{name: "lost", want: proxy.StreamCut, end: func(w http.ResponseWriter, _ *http.Request) { hangUp(w) }},
-		{name: "silent", want: proxy.StreamCut, idle: 50 * time.Millisecond, timeout: true,
+		{name: "silent", want: proxy.StreamCut, idle: 500 * time.Millisecond, timeout: true,
 			end: func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }},
 		{name: "error event", want: proxy.StreamCut, whole: true,
 			end: func(w http.ResponseWriter, _ *http.Request) {

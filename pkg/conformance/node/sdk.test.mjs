@@ -106,6 +106,32 @@ test('moderations and models', async () => {
   assert.equal((await client.models.retrieve(model)).id, model)
 })
 
+test('what is stored in three accounts is found again', async () => {
+  const files = []
+  for (let round = 0; round < 4; round++) {
+    const lines = JSON.stringify({ custom_id: '1', method: 'POST', url: '/v1/chat/completions', body: { model, messages } })
+    const file = await client.files.create({ purpose: 'batch', file: await toFile(Buffer.from(lines), 'in.jsonl') })
+    assert.equal(await (await client.files.content(file.id)).text(), lines)
+    const batch = await client.batches.create({ input_file_id: file.id, endpoint: '/v1/chat/completions', completion_window: '24h' })
+    const done = await client.batches.retrieve(batch.id)
+    assert.ok((await client.files.retrieve(done.output_file_id)).id)
+    const first = await client.responses.create({ model, input: 'Hello' })
+    const second = await client.responses.create({ model, input: 'Again', previous_response_id: first.id })
+    assert.equal((await client.responses.retrieve(second.id)).id, second.id)
+    const talk = await client.conversations.create({})
+    await client.conversations.items.create(talk.id, { items: [{ type: 'message', role: 'user', content: 'Hello' }] })
+    await client.responses.create({ model, input: 'Hello', conversation: talk.id })
+    const store = await client.vectorStores.create({ file_ids: [file.id] })
+    assert.ok((await client.vectorStores.delete(store.id)).deleted)
+    files.unshift(file.id)
+  }
+  const listed = []
+  for await (const file of client.files.list({ purpose: 'batch', limit: 2 })) listed.push(file.id)
+  assert.deepEqual(listed.filter((id) => files.includes(id)), files)
+  for (const id of files) assert.ok((await client.files.delete(id)).deleted)
+  await assert.rejects(client.files.retrieve(files[0]), OpenAI.NotFoundError)
+})
+
 test('error classes', async () => {
   await assert.rejects(new OpenAI({ apiKey: 'sk-test-nobody', maxRetries: 0 }).models.list(), OpenAI.AuthenticationError)
   await assert.rejects(client.models.retrieve('missing'), OpenAI.NotFoundError)

@@ -53,7 +53,7 @@ func (s *Store) Apply(ctx context.Context, known int64, changes []state.Change, 
 	if err := ctx.Err(); err != nil {
 		return 0, unavailable(err)
 	}
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	args := make([]any, 0, 6+3*len(changes))
 	args = append(args, known, text, state.VersionsKept(s.catalog.versionsKept, len(changes)), s.catalog.notesKept,

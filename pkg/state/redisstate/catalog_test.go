@@ -59,9 +59,9 @@ func TestApplyIsUncertain(t *testing.T) {
 	if _, err := s.Apply(t.Context(), 0, change, state.Note{}); err != nil {
 		t.Fatal(err)
 	}
-	server.Freeze()
+	thaw := freeze(s, server)
 	_, err := s.Apply(t.Context(), 1, change, state.Note{}) // sent, and run when the server goes on
-	server.Thaw()
+	thaw()
 	if !errors.Is(err, state.ErrUnavailable) || !errors.Is(err, state.ErrUncertain) {
 		t.Errorf("after a lost answer: %v", err)
 	}

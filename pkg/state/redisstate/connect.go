@@ -17,11 +17,17 @@ const (
 	slowTimeout = 3 * time.Second
 )
 
+// budgets are how long a call may take.
+type budgets struct {
+	hot  time.Duration // that a request waits for
+	slow time.Duration // that nobody waits for
+}
+
 // connect makes the two clients: hot for what requests wait for, slow for everything else.
 //
 // hot never retries: the library would repeat a script after a read that timed out, which may have run. It honours
 // deadlines of contexts, which the library ignores on the socket unless told to.
-func connect(rawURL string) (hot, slow redis.UniversalClient, err error) {
+func connect(rawURL string, b budgets) (hot, slow redis.UniversalClient, err error) {
 	opts, err := parseURL(rawURL)
 	if err != nil {
 		return nil, nil, err
@@ -29,9 +35,9 @@ func connect(rawURL string) (hot, slow redis.UniversalClient, err error) {
 	fast := *opts
 	fast.MaxRetries = -1
 	fast.MaxRedirects = 3
-	fast.DialTimeout = hotTimeout
+	fast.DialTimeout = b.hot
 	fast.DialerRetries = 1
-	fast.ReadTimeout, fast.WriteTimeout, fast.PoolTimeout = hotTimeout, hotTimeout, hotTimeout
+	fast.ReadTimeout, fast.WriteTimeout, fast.PoolTimeout = b.hot, b.hot, b.hot
 	fast.ContextTimeoutEnabled = true
 	fast.MinIdleConns = 4
 	fast.PoolSize = 64
@@ -39,7 +45,7 @@ func connect(rawURL string) (hot, slow redis.UniversalClient, err error) {
 	fast.ReadBufferSize, fast.WriteBufferSize = 4<<10, 4<<10
 	calm := *opts
 	calm.MaxRetries = -1
-	calm.DialTimeout, calm.ReadTimeout, calm.WriteTimeout, calm.PoolTimeout = slowTimeout, slowTimeout, slowTimeout, slowTimeout
+	calm.DialTimeout, calm.ReadTimeout, calm.WriteTimeout, calm.PoolTimeout = b.slow, b.slow, b.slow, b.slow
 	calm.DialerRetries = 1
 	calm.ContextTimeoutEnabled = true
 	calm.PoolSize = 8

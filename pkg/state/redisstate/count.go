@@ -95,7 +95,7 @@ func (s *Store) sendLocked(ctx context.Context, p part) error {
 }
 
 func (s *Store) runLocked(ctx context.Context, p part, number int64) error {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	p.args[numberArg] = number
 	return s.count.Run(ctx, s.slow, p.keys, p.args...).Err()

@@ -55,7 +55,7 @@ func (s *Store) tells() (fingerprint string, text []byte, err error) {
 
 // BeatNow sends a heartbeat before its time, so that others see at once what changed of this replica.
 func (s *Store) BeatNow(ctx context.Context) error {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	fingerprint, text, err := s.tells()
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Store) BeatNow(ctx context.Context) error {
 // Fleet lists the replicas that live, this one among them once it has sent a heartbeat. One of an older version, which
 // does not describe itself, is listed by its id.
 func (s *Store) Fleet(ctx context.Context) ([]state.Replica, error) {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	pairs, err := s.fleet.Run(ctx, s.slow, []string{s.keys.replicas(), s.keys.infos()}, goneAfter.Milliseconds()).StringSlice()
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *Store) Replicas() int { return int(s.replicas.Load()) }
 
 // OrderRefresh orders every replica to read its configuration file anew, and returns the number of the order.
 func (s *Store) OrderRefresh(ctx context.Context) (n int64, err error) {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	if n, err = s.slow.Incr(ctx, s.keys.refresh()).Result(); err != nil {
 		return 0, unavailable(err)

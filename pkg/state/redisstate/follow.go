@@ -54,7 +54,7 @@ func (s *Store) Items(ctx context.Context) ([]state.Item, int64, error) {
 func steady(before, after int64) bool { return after >= before && after < before+state.RestoreLeap }
 
 func (s *Store) readItems(ctx context.Context) ([]state.Item, error) {
-	once, cancel := within(ctx, slowTimeout)
+	once, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	names, err := s.slow.HKeys(once, s.keys.items()).Result()
 	if err != nil {
@@ -90,7 +90,7 @@ func (s *Store) itemsNamed(ctx context.Context, names []string) ([]state.Item, e
 }
 
 func (s *Store) valuesOf(ctx context.Context, names []string) ([]any, error) {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	return s.slow.HMGet(ctx, s.keys.items(), names...).Result()
 }
@@ -130,7 +130,7 @@ func (s *Store) Since(ctx context.Context, version int64) ([]state.Item, int64, 
 // readLog adds what the next entries after a version name, and returns the version of the last of them. Each must follow
 // the one before.
 func (s *Store) readLog(ctx context.Context, version int64, named map[string]bool) (int64, error) {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	from := strconv.FormatInt(version+1, 10)
 	entries, err := s.slow.XRangeN(ctx, s.keys.catalogLog(), from, "+", entriesAtOnce).Result()
@@ -163,7 +163,7 @@ func addNames(named map[string]bool, entry redis.XMessage) {
 
 // catalogVersion is 0 when nothing was ever configured.
 func (s *Store) catalogVersion(ctx context.Context) (int64, error) {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	version, err := s.slow.Get(ctx, s.keys.catalogVersion()).Int64()
 	if err != nil && !errors.Is(err, redis.Nil) {

@@ -62,7 +62,7 @@ func TestSentinel(t *testing.T) {
 	}
 	primary.Kill()
 	gone := time.Now()
-	for end := gone.Add(30 * time.Second); ; {
+	for end := gone.Add(2 * time.Minute); ; {
 		err := spend()
 		if err == nil {
 			break
@@ -71,7 +71,7 @@ func TestSentinel(t *testing.T) {
 			t.Fatalf("during the failover: %v", err)
 		}
 		if time.Now().After(end) {
-			t.Fatalf("no answer 30 s after the primary was killed: %v", err)
+			t.Fatalf("no answer two minutes after the primary was killed: %v", err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -86,11 +86,11 @@ func TestPartsAreAddedOnce(t *testing.T) {
 	if got, want := counted(t, s, at), [3]int64{n, n, n}; got != want {
 		t.Fatalf("totals, series, requests: %v, want %v", got, want)
 	}
-	server.Freeze()
+	thaw := freeze(s, server)
 	if err := s.Count(t.Context(), b); err != nil { // sent, and run when the server goes on
 		t.Fatal(err)
 	}
-	server.Thaw()
+	thaw()
 	if len(s.owed) < 3 {
 		t.Fatalf("%d parts are owed", len(s.owed))
 	}

@@ -21,7 +21,7 @@ type lazyLimiter struct {
 
 // store is the library's store, with a context that bounds what is asked of it.
 func (l *lazyLimiter) store(ctx context.Context) (limiter.Store, context.Context, context.CancelFunc, error) {
-	ctx, cancel := within(ctx, hotTimeout)
+	ctx, cancel := within(ctx, l.s.budgets.hot)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.made == nil {

@@ -21,7 +21,7 @@ const (
 // Spend runs spend.lua, in one round trip. It is not repeated after an answer that was lost: with a reservation it would
 // be safe, but the one who asks has no time left.
 func (s *Store) Spend(ctx context.Context, subject, reservation string, charges []state.Charge) (state.Verdict, error) {
-	ctx, cancel := within(ctx, hotTimeout)
+	ctx, cancel := within(ctx, s.budgets.hot)
 	defer cancel()
 	args, life := make([]any, 4, 4+6*len(charges)), limitsLife
 	now := time.Now()
@@ -180,7 +180,7 @@ func (s *Store) runAll(ctx context.Context, script *redis.Script, calls []call) 
 	if len(calls) == 0 {
 		return nil
 	}
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	sent := make([]*redis.Cmd, len(calls))
 	_, _ = s.slow.Pipelined(ctx, func(p redis.Pipeliner) error { // the commands have their errors

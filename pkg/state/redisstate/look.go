@@ -27,7 +27,7 @@ func newView(s *Store, rests Watcher, cfg ConfigWatcher) *view {
 // look reads all versions in one trip, and tells of those that changed. They are in different slots of a Cluster, and one
 // may be there while another is not.
 func (v *view) look(ctx context.Context) {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, v.s.budgets.slow)
 	defer cancel()
 	var rests, catalog, refreshes *redis.StringCmd
 	v.s.slow.Pipelined(ctx, func(p redis.Pipeliner) error {

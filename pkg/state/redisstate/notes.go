@@ -22,7 +22,7 @@ func (s *Store) Note(ctx context.Context, n state.Note) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	return unavailable(s.slow.XAdd(ctx, &redis.XAddArgs{Stream: s.keys.notes(), MaxLen: s.catalog.notesKept, Approx: true,
 		Values: []any{"note", text}}).Err())
@@ -38,7 +38,7 @@ func (s *Store) Notes(ctx context.Context, after string, limit int) ([]state.Not
 		from = "(" + after
 	}
 	limit = min(max(limit, 1), mostNotes)
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	entries, err := s.slow.XRevRangeN(ctx, s.keys.notes(), from, "-", int64(limit)+1).Result()
 	if err != nil {

@@ -80,7 +80,7 @@ func (s *Store) ForgetObjects(ctx context.Context, owner string, ids []proxy.Obj
 func (s *Store) eachObject(ctx context.Context, script *redis.Script, keys []string, args []any, width int, common ...any) error {
 	for len(args) > 0 {
 		n := min(len(args), objectsAtOnce*width)
-		ctx, cancel := within(ctx, hotTimeout)
+		ctx, cancel := within(ctx, s.budgets.hot)
 		err := script.Run(ctx, s.hot, keys, append(common[:len(common):len(common)], args[:n]...)...).Err()
 		cancel()
 		if err != nil {
@@ -97,7 +97,7 @@ func (s *Store) FindObjects(ctx context.Context, owner string, ids []proxy.Objec
 	for _, id := range ids {
 		byFamily[id.Family] = append(byFamily[id.Family], id.ID)
 	}
-	ctx, cancel := within(ctx, hotTimeout)
+	ctx, cancel := within(ctx, s.budgets.hot)
 	defer cancel()
 	values := map[openai.Family]*redis.SliceCmd{}
 	_, err := s.hot.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -123,7 +123,7 @@ func (s *Store) FindObjects(ctx context.Context, owner string, ids []proxy.Objec
 
 // ListObjects runs listobjects.lua. A page may be long, and an upstream is asked after it, so it is not hurried.
 func (s *Store) ListObjects(ctx context.Context, owner string, q proxy.ObjectQuery) (proxy.ObjectPage, error) {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	ascending := 0
 	if q.Ascending {

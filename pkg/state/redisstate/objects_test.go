@@ -41,8 +41,7 @@ func TestObjectsWithoutRedis(t *testing.T) {
 	server := redistest.Start(t)
 	s := opened(t, server.URL())
 	id := proxy.ObjectID{Family: "file", ID: "file-1"}
-	server.Freeze()
-	defer server.Thaw()
+	defer freeze(s, server)()
 	_, err1 := s.FindObjects(t.Context(), "c/one", []proxy.ObjectID{id})
 	_, err2 := s.ListObjects(t.Context(), "c/one", proxy.ObjectQuery{Family: "file", Limit: 1})
 	err3 := s.KeepObjects(t.Context(), "c/one", []proxy.Object{{ObjectID: id}})

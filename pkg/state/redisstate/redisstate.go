@@ -62,6 +62,7 @@ type Store struct {
 	slow redis.UniversalClient
 	log  *slog.Logger
 
+	budgets             budgets
 	hotGuard, slowGuard *guard
 
 	spend, settle, renew, rest, wake, fail, count, beat, release *redis.Script
@@ -96,13 +97,16 @@ type Option func(*Store)
 // one with the smallest number decides.
 func WithRequests(n int64) Option { return func(s *Store) { s.mostRemembered = n } }
 
+// WithBudgets bounds the calls that requests wait for, and those that nobody waits for, otherwise than by 200 ms and 3 s. On
+// a machine that is busy with other things a Redis that works may take longer, and whoever wants to know what Redis decides,
+// not what is decided without it, waits.
+func WithBudgets(hot, slow time.Duration) Option {
+	return func(s *Store) { s.budgets = budgets{hot, slow} }
+}
+
 // Open prepares the clients of a replica that runs the version of a configuration. It does not wait for Redis: see Ping.
 func Open(rawURL, prefix, version string, log *slog.Logger, opts ...Option) (*Store, error) {
-	hot, slow, err := connect(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{keys: keys{prefix}, hot: hot, slow: slow, log: log, hotGuard: newGuard(), slowGuard: newGuard(),
+	s := &Store{keys: keys{prefix}, log: log, budgets: budgets{hotTimeout, slowTimeout}, hotGuard: newGuard(), slowGuard: newGuard(),
 		spend: redis.NewScript(spendSource), settle: redis.NewScript(settleSource), renew: redis.NewScript(renewSource),
 		rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
@@ -110,14 +114,18 @@ func Open(rawURL, prefix, version string, log *slog.Logger, opts ...Option) (*St
 		epoch:   rand.Text(), catalog: newCatalog(), objects: newObjectScripts(), alerts: newAlertScripts(), fleet: redis.NewScript(fleetSource),
 		mostSeries: state.MostSeries, mostScanned: state.MostScanned, mostRemembered: state.MostRequests,
 		counted: map[string]int64{}}
-	for _, o := range opts {
-		o(s)
+	for _, opt := range opts {
+		opt(s)
+	}
+	var err error
+	if s.hot, s.slow, err = connect(rawURL, s.budgets); err != nil {
+		return nil, err
 	}
 	s.self.fingerprint = version
 	s.replicas.Store(1)
 	s.configs.Store(1)
-	hot.AddHook(s.hotGuard)
-	slow.AddHook(s.slowGuard)
+	s.hot.AddHook(s.hotGuard)
+	s.slow.AddHook(s.slowGuard)
 	return s, nil
 }
 
@@ -133,7 +141,7 @@ func (s *Store) Close() error {
 
 // Ping reports whether Redis answers and its layout is one that this version understands.
 func (s *Store) Ping(ctx context.Context) error {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	// Nobody may lower the number: SETNX keeps what is there.
 	if err := s.slow.SetNX(ctx, s.keys.format(), formatVersion, 0).Err(); err != nil {
@@ -176,7 +184,7 @@ func unavailable(err error) error {
 
 // Advance is an INCRBY and an EXPIRE in one round trip.
 func (s *Store) Advance(ctx context.Context, pool string, n int64) (int64, error) {
-	ctx, cancel := within(ctx, hotTimeout)
+	ctx, cancel := within(ctx, s.budgets.hot)
 	defer cancel()
 	var end *redis.IntCmd
 	_, err := s.hot.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -192,7 +200,7 @@ func (s *Store) Advance(ctx context.Context, pool string, n int64) (int64, error
 
 // Fail runs fail.lua.
 func (s *Store) Fail(ctx context.Context, key string, seen state.Attempts) (state.Attempts, error) {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	sums, err := s.fail.Run(ctx, s.slow, []string{s.keys.seen(key)}, seen.Attempts, seen.Failures,
 		bucketWidth.Milliseconds(), int64(state.FailureWindow/bucketWidth)).Int64Slice()
@@ -204,7 +212,7 @@ func (s *Store) Fail(ctx context.Context, key string, seen state.Attempts) (stat
 
 // Rest runs rest.lua. Times are sent as spans, so that the clock of Redis is the only one that counts.
 func (s *Store) Rest(ctx context.Context, r state.Rest) error {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	now := time.Now()
 	err := s.rest.Run(ctx, s.slow, s.restKeys(), subjectName(r.Subject), string(r.Reason), now.Sub(r.Since).Milliseconds(),
@@ -214,7 +222,7 @@ func (s *Store) Rest(ctx context.Context, r state.Rest) error {
 
 // Wake runs wake.lua.
 func (s *Store) Wake(ctx context.Context, subject state.Subject) error {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	err := s.wake.Run(ctx, s.slow, s.restKeys(), subjectName(subject), s.keys.restsChannel()).Err()
 	if err == nil && subject.Scope == proxy.ByKey {
@@ -229,7 +237,7 @@ func (s *Store) restKeys() []string {
 
 // Rests reads the whole hash.
 func (s *Store) Rests(ctx context.Context) ([]state.Rest, error) {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	all, err := s.slow.HGetAll(ctx, s.keys.rests()).Result()
 	if err != nil {
@@ -284,7 +292,7 @@ func parseSubject(name string) (state.Subject, bool) {
 
 // Claim is SET NX PX.
 func (s *Store) Claim(ctx context.Context, subject state.Subject, ttl time.Duration) (bool, error) {
-	ctx, cancel := within(ctx, hotTimeout)
+	ctx, cancel := within(ctx, s.budgets.hot)
 	defer cancel()
 	won, err := s.hot.SetNX(ctx, s.keys.claim(subject), s.epoch, ttl).Result()
 	return won, unavailable(err)
@@ -292,7 +300,7 @@ func (s *Store) Claim(ctx context.Context, subject state.Subject, ttl time.Durat
 
 // Release runs release.lua.
 func (s *Store) Release(ctx context.Context, subject state.Subject) error {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	return unavailable(s.release.Run(ctx, s.slow, []string{s.keys.claim(subject)}, s.epoch).Err())
 }

@@ -22,14 +22,28 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// patience is how long the stores of these tests wait for a Redis that works: what it decides is what is tested.
+const patience = 20 * time.Second
+
 func opened(t testing.TB, url string) *Store {
 	t.Helper()
-	s, err := Open(url, "oap", "v1", slog.New(slog.DiscardHandler))
+	s, err := Open(url, "oap", "v1", slog.New(slog.DiscardHandler), WithBudgets(patience, patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// freeze stops a server. Until the returned function lets it go on, the store waits for it no longer than in earnest.
+func freeze(s *Store, server *redistest.Server) (thaw func()) {
+	patient := s.budgets
+	s.budgets = budgets{hotTimeout, slowTimeout}
+	server.Freeze()
+	return func() {
+		server.Thaw()
+		s.budgets = patient
+	}
 }
 
 func TestSuite(t *testing.T) {
@@ -70,12 +84,12 @@ func TestScriptsAreLoadedAgain(t *testing.T) {
 
 func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if holds() {
 			return
 		}
 	}
-	t.Fatal("not in 20 s")
+	t.Fatal("not in a minute")
 }
 
 // While Redis is frozen, its connections open, callers wait for the bound of a call at most, and after a few failures
@@ -86,7 +100,7 @@ func TestFrozen(t *testing.T) {
 	if err := s.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	server.Freeze()
+	thaw := freeze(s, server)
 	var slowest time.Duration
 	for i := range 200 {
 		begin := time.Now()
@@ -100,7 +114,7 @@ func TestFrozen(t *testing.T) {
 	if s.DegradedSince().IsZero() {
 		t.Error("nobody says so")
 	}
-	server.Thaw()
+	thaw()
 	eventually(t, func() bool {
 		_, err := s.Spend(t.Context(), "c:one", "", []state.Charge{rate})
 		return err == nil && s.DegradedSince().IsZero()
@@ -145,9 +159,9 @@ func TestCountIsAddedOnce(t *testing.T) {
 	if err := s.Count(t.Context(), one); err != nil {
 		t.Fatal(err)
 	}
-	server.Freeze()
+	thaw := freeze(s, server)
 	lost := s.Count(t.Context(), one) // sent, and run when the server goes on
-	server.Thaw()
+	thaw()
 	time.Sleep(2 * guardRest)
 	counted := int64(2)
 	eventually(t, func() bool {

@@ -15,7 +15,7 @@ func (s *Store) Requests(ctx context.Context, q state.RequestQuery) (state.Page,
 	if err != nil {
 		return state.Page{}, err
 	}
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	newest, oldest := "+", "-"
 	if q.After != "" {

@@ -33,7 +33,7 @@ func (s *Store) Restore(ctx context.Context, items []state.Item, version int64) 
 			return unavailable(err)
 		}
 	}
-	ctx, cancel = within(ctx, slowTimeout)
+	ctx, cancel = within(ctx, s.budgets.slow)
 	defer cancel()
 	put, err := s.catalog.restore.Run(ctx, s.slow,
 		[]string{s.keys.items(), s.keys.catalogVersion(), s.keys.catalogLog(), beside},
@@ -45,7 +45,7 @@ func (s *Store) Restore(ctx context.Context, items []state.Item, version int64) 
 }
 
 func (s *Store) fill(ctx context.Context, beside string, items []state.Item) error {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	fields := make([]any, 0, 2*len(items))
 	for _, i := range items {

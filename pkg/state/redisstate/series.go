@@ -20,7 +20,7 @@ const (
 
 // Series reads the hash of each step, or one field of it.
 func (s *Store) Series(ctx context.Context, q state.SeriesQuery) ([]state.Point, error) {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	starts := q.Starts(time.Now())
 	if q.ID != "" {

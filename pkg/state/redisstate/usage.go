@@ -12,7 +12,7 @@ import (
 
 // Totals reads the whole hash.
 func (s *Store) Totals(ctx context.Context) (state.Totals, error) {
-	ctx, cancel := within(ctx, slowTimeout)
+	ctx, cancel := within(ctx, s.budgets.slow)
 	defer cancel()
 	all, err := s.slow.HGetAll(ctx, s.keys.usage()).Result()
 	if err != nil {

@@ -215,7 +215,7 @@ func batchesComeOnce(t *testing.T, s state.Store) {
 	if n := s.Counted(fresh("source")); n != 0 {
 		t.Errorf("of a source that never was: %d", n)
 	}
-	for end := time.Now().Add(5 * time.Second); s.Counted(source) != 20; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); s.Counted(source) != 20; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("counted for good: %d, want 20", s.Counted(source))
 		}

@@ -176,6 +176,26 @@ func apart(t *testing.T, s state.Store) {
 	}
 }
 
+// A block may be settled for less than nothing, when less was used of what was charged before; no limit has more than all of it.
+func blocks(t *testing.T, s state.Store) {
+	for _, subject := range []string{"k:", "a:"} {
+		who := fresh(subject)
+		charges := []state.Charge{perHour(100, 60), inTotal(500, 60)}
+		one, two := fresh("r"), fresh("r")
+		first := reserve(t, s, who, one, charges...)
+		settle(t, s, settled(who, one, first, charges, 60, 60))
+		charges[0].Cost, charges[1].Cost = 20, 20
+		second := reserve(t, s, who, two, charges...)
+		same(t, "two blocks", lefts(t, s, who, charges...), 20, 420)
+		settle(t, s, settled(who, two, second, charges, -30, -30))
+		same(t, "settled for less than nothing", lefts(t, s, who, charges...), 70, 470)
+		three := fresh("r")
+		third := reserve(t, s, who, three, charges...)
+		settle(t, s, settled(who, three, third, charges, -1000, -1000))
+		same(t, "settled for very little", lefts(t, s, who, charges...), 100, 500)
+	}
+}
+
 // What belongs to a day that has ended does not count for this one.
 func endedPeriods(t *testing.T, s state.Store) {
 	who := fresh("c:")

@@ -33,15 +33,28 @@ func made(f openai.Family, id, account string, second int64) proxy.Object {
 
 func keep(t testing.TB, s state.Store, owner string, all ...proxy.Object) {
 	t.Helper()
-	if err := s.KeepObjects(t.Context(), owner, all); err != nil {
+	if err := answered(func() error { return s.KeepObjects(t.Context(), owner, all) }); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// answered asks again while the store is too slow to answer, as a Redis may be on a machine with much else to do. All that is
+// asked so may be done twice.
+func answered(ask func() error) (err error) {
+	for range 10 {
+		if err = ask(); !errors.Is(err, state.ErrUnavailable) {
+			return err
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	return err
 }
 
 // found are the objects that are found, sorted by family and id.
 func found(t testing.TB, s state.Store, owner string, ids ...proxy.ObjectID) []proxy.Object {
 	t.Helper()
-	all, err := s.FindObjects(t.Context(), owner, ids)
+	var all []proxy.Object
+	err := answered(func() (err error) { all, err = s.FindObjects(t.Context(), owner, ids); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,14 +66,15 @@ func found(t testing.TB, s state.Store, owner string, ids ...proxy.ObjectID) []p
 
 func forget(t testing.TB, s state.Store, owner string, ids ...proxy.ObjectID) {
 	t.Helper()
-	if err := s.ForgetObjects(t.Context(), owner, ids); err != nil {
+	if err := answered(func() error { return s.ForgetObjects(t.Context(), owner, ids) }); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func listed(t testing.TB, s state.Store, owner string, q proxy.ObjectQuery) (ids []string, more bool) {
 	t.Helper()
-	page, err := s.ListObjects(t.Context(), owner, q)
+	var page proxy.ObjectPage
+	err := answered(func() (err error) { page, err = s.ListObjects(t.Context(), owner, q); return err })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"log"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// figures are what one round brought for one target.
+type figures struct {
+	cpu, store  time.Duration // of the target and of its Redis, for each request
+	rate        float64       // requests a second
+	p50, p99    time.Duration
+	trips       float64 // of scripts to Redis, for each request
+	failed      int64
+	before, top int64 // resident memory
+}
+
+func (f figures) total() float64 { return float64(f.cpu + f.store) }
+
+// rounds are those of one target.
+type rounds []figures
+
+func (r rounds) median(of func(figures) float64) float64 {
+	all := make([]float64, len(r))
+	for i, f := range r {
+		all[i] = of(f)
+	}
+	return middle(all)
+}
+
+func middle(all []float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	if n := len(all); n%2 == 0 {
+		return (all[n/2-1] + all[n/2]) / 2
+	}
+	return all[len(all)/2]
+}
+
+// against is the median of what each round is of the other's round beside it: a drift of the machine hits both.
+func (r rounds) against(other rounds, of func(figures) float64) float64 {
+	var all []float64
+	for i := range min(len(r), len(other)) {
+		if base := of(other[i]); base > 0 {
+			all = append(all, of(r[i])/base)
+		}
+	}
+	return middle(all)
+}
+
+// bench measures.
+type bench struct {
+	*stage
+	short bool
+	store *redis.Client
+}
+
+// span is long in a full run and short in a short one.
+func (b *bench) span(full, short time.Duration) time.Duration {
+	if b.short {
+		return short
+	}
+	return full
+}
+
+func (b *bench) count(full, short int) int {
+	if b.short {
+		return short
+	}
+	return full
+}
+
+// warmUp is how long a target has traffic before it is measured: a client is hot after a second.
+const warmUp = 1300 * time.Millisecond
+
+// steady puts a load on each target in turn, again and again.
+func (b *bench) steady(name string, times int, l load, targets ...*target) map[string]rounds {
+	all := map[string]rounds{}
+	for round := range times {
+		for _, t := range targets {
+			if t == nil {
+				continue
+			}
+			warm := l
+			warm.span = warmUp
+			warm.run(t.addr, t.token)
+			f := b.measure(l, t)
+			all[t.name] = append(all[t.name], f)
+			log.Printf("%s, round %d, %-26s %7.1f us/request + %4.1f redis, %6.0f/s, p50 %v, failed %d", name, round+1, t.name,
+				us(f.cpu), us(f.store), f.rate, f.p50.Round(10*time.Microsecond), f.failed)
+		}
+	}
+	return all
+}
+
+func (b *bench) measure(l load, t *target) figures {
+	cpu, store, trips := t.cpu(), b.redis.cpu(), b.trips()
+	r := l.run(t.addr, t.token)
+	n := time.Duration(max(r.sent, 1))
+	f := figures{cpu: (t.cpu() - cpu) / n, rate: float64(len(r.times)) / r.took.Seconds(), p50: r.percentile(.5), p99: r.percentile(.99),
+		failed: r.failed}
+	if strings.HasPrefix(t.name, ours) {
+		f.store, f.trips = (b.redis.cpu()-store)/n, float64(b.trips()-trips)/float64(n)
+	}
+	return f
+}
+
+// trips is how many scripts Redis has run.
+func (b *bench) trips() (n int64) {
+	text, _ := b.store.Info(context.Background(), "commandstats").Result()
+	for _, m := range scriptCalls.FindAllStringSubmatch(text, -1) {
+		calls, _ := strconv.ParseInt(m[1], 10, 64)
+		n += calls
+	}
+	return n
+}
+
+var scriptCalls = regexp.MustCompile(`cmdstat_eval(?:sha)?:calls=(\d+)`)
+
+// open1000 opens a thousand slow streams at a fresh target.
+func (b *bench) open1000(fresh func() (*target, error)) (figures, error) {
+	t, err := fresh()
+	if err != nil || t == nil {
+		return figures{}, err
+	}
+	defer t.stop()
+	f := figures{before: t.rss()}
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				f.top = max(f.top, t.rss())
+			}
+		}
+	}()
+	l := load{workers: streams, each: 1, ramp: time.Second, body: chat(slowModel, true, 0), stream: true}
+	r := l.run(t.addr, t.token)
+	close(stop)
+	<-ended
+	f.failed = r.failed
+	log.Printf("%d slow streams, %-18s %.1f KiB each, %d dropped", streams, t.name, f.perStream(), f.failed)
+	return f, nil
+}
+
+const streams = 1000
+
+// perStream is the memory of one, in KiB.
+func (f figures) perStream() float64 { return float64(f.top-f.before) / streams / 1024 }
+
+// big starts a proxy with very many keys and clients: how long until it is ready, and its memory beyond that of a small one.
+func (b *bench) big(keys, clients int) (took time.Duration, rss int64, err error) {
+	small, err := b.ours(10, 2)
+	if err != nil {
+		return 0, 0, err
+	}
+	before := small.rss()
+	small.stop()
+	begin := time.Now()
+	t, err := b.ours(keys, clients)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer t.stop()
+	took = time.Since(begin) - t.prepared
+	time.Sleep(time.Second)
+	return took, t.rss() - before, nil
+}
+
+// pick asks the Go benchmark of the balancer how long it takes to find a key among 10,000.
+func pick() (time.Duration, string) {
+	out, err := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkPick$/^roundrobin$/^0%", "-benchtime", "20000x", "./pkg/balancer").CombinedOutput()
+	m := pickLine.FindStringSubmatch(string(out))
+	if err != nil || m == nil {
+		log.Printf("no benchmark of picking a key: %v", err)
+		return 0, ""
+	}
+	ns, _ := strconv.ParseFloat(m[1], 64)
+	return time.Duration(ns), m[2]
+}
+
+var pickLine = regexp.MustCompile(`([\d.]+) ns/op.* (\d+) allocs/op`)
+
+func us(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// print writes the page.
+func (t *table) print(w io.Writer, l language) {
+	short := texts{"", ""}
+	if t.short {
+		short = texts{" This was a short run (`BENCH=short`), which is rough.", "本次为短测（`BENCH=short`），数据粗略。"}
+	}
+	fmt.Fprintf(w, head[l], t.machine, short[l])
+	for _, r := range t.rows {
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", r.what[l], bound(r), r.got, mark[l][r.met], dash(r.nginx), dash(r.absolute[l]))
+	}
+	fmt.Fprint(w, foot[l])
+}
+
+// bound is what must hold; for most measures at most that.
+func bound(r row) string {
+	if strings.Contains(r.what[english], "more is better") {
+		return ">= " + r.must
+	}
+	return r.must
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+var mark = [2]map[bool]string{{true: "yes", false: "**no**"}, {true: "是", false: "**否**"}}
+
+var head = texts{`# What it costs
+
+Written by ` + "`make bench`" + `; do not edit. Measured %s.%s
+
+Everything was on: client tokens, limits and a monthly quota shared through Redis, ten keys in turn, breakers, usage, metrics, the access log to
+a file. Upstream, Redis, callers and targets share the machine, and all traffic is plain HTTP on loopback. A request has about 300 bytes and its
+answer 1 KB with usage. CPU is user and system time of the processes, from ` + "`/proc`" + `, after the client has had traffic for a second; that of Redis is
+added to the proxy's. Rounds are interleaved, each is compared with the round of the bare ` + "`httputil.ReverseProxy`" + ` beside it, and the median of
+these ratios is what stands here: below 1.00x is cheaper than the bare proxy, which checks nothing and counts nothing.
+
+A busy machine distorts this: look at its load average above. With more load than cores, requests a second and latencies say nothing, and CPU of
+a request grows for a process that is woken for few requests at a time.
+
+| measure | must | measured | met | nginx | on this machine |
+|---|--:|--:|---|--:|---|
+`, `# 开销
+
+由 ` + "`make bench`" + ` 生成，请勿手工修改。测量于 %s。%s
+
+所有功能均开启：客户端令牌、经由 Redis 共享的限额与月度配额、十个轮流使用的密钥、熔断器、用量统计、指标、写入文件的访问日志。上游、Redis、
+调用方与被测对象在同一台机器上，全部为回环上的明文 HTTP。请求约 300 字节，回答约 1 KB（含用量）。CPU 为进程的用户态与内核态时间（取自
+` + "`/proc`" + `），在客户端已有一秒流量之后测量，Redis 的 CPU 计入代理。各轮交错进行，每一轮与相邻的裸 ` + "`httputil.ReverseProxy`" + ` 那一轮相比，
+表中为这些比值的中位数：小于 1.00x 即比什么都不检查、什么都不统计的裸代理更省。
+
+机器繁忙会使数据失真：请看上面的 load average。负载超过核数时，每秒请求数与延迟没有意义，每次只为少数请求唤醒的进程其每请求 CPU 也会变大。
+
+| 项目 | 要求 | 实测 | 达到 | nginx | 在这台机器上 |
+|---|--:|--:|---|--:|---|
+`}
+
+var foot = texts{`
+## What is not measured here
+
+TLS to the upstream (it costs every target the same), several replicas on one Redis, and a Redis that writes to disk.
+
+## Why it costs what it does
+
+- Four system calls carry a request: one read and one write on either side. Head and body of a small request leave together, head and body of
+  its answer too, and what one read of a stream returned goes out in one write.
+- A client that sends more than 50 requests a second is lent a second of its traffic, so that Redis is asked about once a second and not for
+  each request. A limit of concurrency cannot be lent: such a client's every request asks Redis.
+- Bodies are not decoded. What must be known of them is searched for.
+- The access log, usage and metrics are collected and written every 100 ms. A SIGKILL loses the log lines of the last 100 ms.
+- The standard HTTP client has two goroutines for each connection, with 4 KiB buffers on either side; they are most of the memory of a stream.
+- The garbage collector runs as Go does by itself, or as ` + "`GOGC`" + ` and ` + "`GOMEMLIMIT`" + ` in the environment say. ` + "`GOGC=300`" + ` saves some CPU
+  under load for about 40 MB; set ` + "`GOMEMLIMIT`" + ` with it where memory is bounded.
+
+` + "`BENCH=short make bench`" + ` takes about a minute.
+`, `
+## 未测量的内容
+
+到上游的 TLS（对所有被测对象开销相同）、多个副本共用一个 Redis、会写盘的 Redis。
+
+## 开销从何而来
+
+- 一个请求只需四次系统调用：两侧各一次读、一次写。小请求的头与体一起发出，回答的头与体亦然；流中一次读到的内容一次写出。
+- 每秒超过 50 个请求的客户端会预借约一秒的额度，因此大约每秒询问 Redis 一次，而不是每个请求一次。并发数限制无法预借：有此限制的客户端
+  每个请求都要询问 Redis。
+- 请求体与回答不解码，只在其中查找必须知道的内容。
+- 访问日志、用量与指标先汇集，每 100 毫秒写一次。SIGKILL 会丢失最近 100 毫秒的日志行。
+- 标准 HTTP 客户端的每个连接有两个 goroutine，两侧各有 4 KiB 缓冲区，它们占了一个流的大部分内存。
+- 垃圾回收按 Go 的默认方式运行，或按环境变量 ` + "`GOGC`" + ` 与 ` + "`GOMEMLIMIT`" + ` 的设置。` + "`GOGC=300`" + ` 在高负载下以约 40 MB 内存换取一些 CPU；
+  内存有上限时请同时设置 ` + "`GOMEMLIMIT`" + `。
+
+` + "`BENCH=short make bench`" + ` 约需一分钟。
+`}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"fmt"
+	"log"
+	"os"
+	"strings"
+	"time"
+)
+
+// texts are one text in each language.
+type texts [2]string
+
+type language int
+
+const (
+	english language = iota
+	chinese
+)
+
+// row is one measure.
+type row struct {
+	what     texts
+	must     string
+	got      string // what the proxy does, as the promise is stated
+	nginx    string // of those that are compared, the same
+	absolute texts  // what the ratio means on this machine
+	met      bool
+}
+
+type table struct {
+	rows    []row
+	machine string
+	short   bool
+}
+
+func (t *table) add(r row) { t.rows = append(t.rows, r) }
+
+// ratio adds a measure that is compared with the bare proxy; at most so much of it, or at least for a rate.
+func (t *table) ratio(what texts, all map[string]rounds, name string, of func(figures) float64, must float64, absolute texts) {
+	base := all["ReverseProxy"]
+	got := all[name].against(base, of)
+	r := row{what: what, must: fmt.Sprintf("%.2fx", must), got: fmt.Sprintf("%.2fx", got), absolute: absolute, met: got <= must}
+	if n := all["nginx"]; n != nil {
+		r.nginx = fmt.Sprintf("%.2fx", n.against(base, of))
+	}
+	t.add(r)
+}
+
+// table measures everything, what matters most first.
+func (b *bench) table() (*table, error) {
+	t := &table{short: b.short}
+	bare, err := b.bare()
+	if err != nil {
+		return nil, err
+	}
+	defer bare.stop()
+	nginx, err := b.nginx()
+	if err != nil {
+		return nil, err
+	}
+	if nginx != nil {
+		defer nginx.stop()
+	} else {
+		log.Print("there is no nginx; it is left out")
+	}
+	proxy, err := b.ours(10, 2)
+	if err != nil {
+		return nil, err
+	}
+	defer proxy.stop()
+	b.small(t, bare, nginx, proxy)
+	b.latency(t, bare, nginx, proxy)
+	b.events(t, bare, nginx, proxy)
+	b.bodies(t, bare, nginx, proxy)
+	if err := b.slow(t); err != nil {
+		return nil, err
+	}
+	return t, b.many(t)
+}
+
+func (b *bench) small(t *table, bare, nginx, proxy *target) {
+	l := load{workers: 64, span: b.span(2*time.Second, time.Second), body: chat("gpt-4o-mini", false, 0)}
+	all := b.steady("64 callers", b.count(7, 3), l, b.upstream, bare, nginx, proxy, proxy.strict())
+	micro := func(name string) texts {
+		cpu := all[name].median(func(f figures) float64 { return us(f.cpu) })
+		store := all[name].median(func(f figures) float64 { return us(f.store) })
+		plain := all["ReverseProxy"].median(func(f figures) float64 { return us(f.cpu) })
+		return texts{fmt.Sprintf("%.0f us + %.0f us Redis; ReverseProxy %.0f us", cpu, store, plain),
+			fmt.Sprintf("%.0f 微秒 + Redis %.0f 微秒；ReverseProxy %.0f 微秒", cpu, store, plain)}
+	}
+	t.ratio(texts{"CPU of a request, 64 callers, with that of Redis", "64 个并发下每个请求的 CPU（含 Redis）"}, all, ours, figures.total, 0.65, micro(ours))
+	t.ratio(texts{"the same, every request asks Redis", "同上，每个请求都询问 Redis"}, all, ours+", strict", figures.total, 0.90, micro(ours+", strict"))
+	rate := func(f figures) float64 { return f.rate }
+	t.ratio(texts{"requests a second, 64 callers (more is better)", "64 个并发下每秒请求数（越大越好）"}, all, ours, rate, 1.35,
+		same("%.0f/s; ReverseProxy %.0f/s", all[ours].median(rate), all["ReverseProxy"].median(rate)))
+	last := &t.rows[len(t.rows)-1]
+	last.met = all[ours].against(all["ReverseProxy"], rate) >= 1.35
+	trips := all[ours].median(func(f figures) float64 { return f.trips })
+	t.add(row{what: texts{"scripts run by Redis for each request of a hot client, background included", "热点客户端每个请求的 Redis 脚本数（含后台）"},
+		must: "0.1", got: fmt.Sprintf("%.3f", trips), met: trips <= 0.1})
+}
+
+func (b *bench) latency(t *table, bare, nginx, proxy *target) {
+	l := load{workers: 64, span: b.span(3*time.Second, 2*time.Second), rate: 500, body: chat("gpt-4o-mini", false, 0)}
+	all := b.steady("500 a second", b.count(5, 2), l, b.upstream, bare, nginx, proxy)
+	for _, p := range []struct {
+		what texts
+		of   func(figures) float64
+		must float64
+	}{
+		{texts{"added at 500 requests a second, median", "每秒 500 个请求时增加的延迟，中位数"}, func(f figures) float64 { return us(f.p50) }, 1.3},
+		{texts{"added at 500 requests a second, 99th of 100", "每秒 500 个请求时增加的延迟，第 99 百分位"}, func(f figures) float64 { return us(f.p99) }, 1.0},
+	} {
+		direct := all[b.upstream.name].median(p.of)
+		added := func(name string) float64 { return all[name].median(p.of) - direct }
+		base := added("ReverseProxy")
+		r := row{what: p.what, must: fmt.Sprintf("%.2fx", p.must), got: "?", absolute: same("%.0f us; ReverseProxy %.0f us", added(ours), base)}
+		if base > direct/10 { // otherwise it is the noise of the machine
+			r.got, r.met = fmt.Sprintf("%.2fx", added(ours)/base), added(ours)/base <= p.must
+		}
+		if all["nginx"] != nil && r.got != "?" {
+			r.nginx = fmt.Sprintf("%.2fx", added("nginx")/base)
+		}
+		t.add(r)
+	}
+}
+
+func (b *bench) events(t *table, bare, nginx, proxy *target) {
+	l := load{workers: 64, span: b.span(2*time.Second, time.Second), body: chat("gpt-4o-mini", true, 0), stream: true}
+	all := b.steady("streams", b.count(5, 2), l, bare, nginx, proxy)
+	each := func(f figures) float64 { return f.total() / 1000 / (quickEvent + 2) }
+	t.ratio(texts{"CPU of an event, streams of 100", "每个 SSE 事件的 CPU（100 个事件的流）"}, all, ours, each, 1.06,
+		same("%.1f us; ReverseProxy %.1f us", all[ours].median(each), all["ReverseProxy"].median(each)))
+}
+
+func (b *bench) bodies(t *table, bare, nginx, proxy *target) {
+	l := load{workers: 8, span: b.span(2*time.Second, time.Second), body: chat("gpt-4o-mini", false, 10_000_000)}
+	all := b.steady("10 MB", b.count(3, 1), l, bare, nginx, proxy)
+	each := func(f figures) float64 { return f.total() / 1e6 }
+	t.ratio(texts{"CPU of a request of 10 MB", "10 MB 请求体的 CPU"}, all, ours, each, 2.2,
+		same("%.1f ms; ReverseProxy %.1f ms", all[ours].median(each), all["ReverseProxy"].median(each)))
+}
+
+// slow opens a thousand streams, for their memory and whether all of them end well.
+func (b *bench) slow(t *table) error {
+	fresh := func() (*target, error) { return b.ours(10, 2) }
+	var mine rounds
+	var dropped int64
+	for range b.count(10, 2) {
+		f, err := b.open1000(fresh)
+		if err != nil {
+			return err
+		}
+		mine, dropped = append(mine, f), dropped+f.failed
+	}
+	plain, err := b.open1000(b.bare)
+	if err != nil {
+		return err
+	}
+	other, err := b.open1000(b.nginx)
+	if err != nil {
+		return err
+	}
+	each := mine.median(figures.perStream)
+	r := row{what: texts{"memory of an open slow stream, 1,000 of them", "1,000 个慢速流中每个占用的内存"}, must: "48 KiB",
+		got: fmt.Sprintf("%.0f KiB", each), met: each <= 48, absolute: same("ReverseProxy %.0f KiB", plain.perStream())}
+	d := row{what: texts{fmt.Sprintf("streams dropped, of %d x 1,000", len(mine)), fmt.Sprintf("%d × 1,000 个流中被切断的", len(mine))}, must: "0",
+		got: fmt.Sprint(dropped), met: dropped == 0, absolute: same("ReverseProxy %d / 1,000", plain.failed)}
+	if other.top > 0 {
+		r.nginx, d.nginx = fmt.Sprintf("%.0f KiB", other.perStream()), fmt.Sprint(other.failed)
+	}
+	t.add(r)
+	t.add(d)
+	return nil
+}
+
+// many are the measures of large configurations.
+func (b *bench) many(t *table) error {
+	if took, allocs := pick(); took > 0 {
+		t.add(row{what: texts{"picking a key among 10,000", "在 10,000 个密钥中选取一个"}, must: "5 us", got: fmt.Sprintf("%.1f us", us(took)),
+			met: took <= 5*time.Microsecond, absolute: texts{allocs + " allocations, the Pick itself included", "分配 " + allocs + " 次，包括 Pick 本身"}})
+	}
+	took, rss, err := b.big(10_000, 100_000)
+	if err != nil {
+		return err
+	}
+	t.add(row{what: texts{"start with 10,000 keys and 100,000 clients", "以 10,000 个密钥与 100,000 个客户端启动"}, must: "3 s",
+		got: fmt.Sprintf("%.1f s", took.Seconds()), met: took <= 3*time.Second})
+	t.add(row{what: texts{"memory beyond that of a small configuration, then", "此时比小配置多占用的内存"}, must: "200 MB",
+		got: fmt.Sprintf("%.0f MB", float64(rss)/1e6), met: rss <= 200e6})
+	return nil
+}
+
+// same is a text that needs no translation.
+func same(format string, args ...any) texts {
+	text := fmt.Sprintf(format, args...)
+	return texts{text, strings.NewReplacer("; ", "；", " us", " 微秒", " ms", " 毫秒").Replace(text)}
+}
+
+func (t *table) write(path string, l language) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	t.print(f, l)
+	return f.Close()
+}
