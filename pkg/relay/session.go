@@ -11,8 +11,8 @@ import (
 )
 
 // session is what a WebSocket uses. What it is admitted for is a deposit: each usage that the upstream tells of is charged by
-// itself when it is told, at its own price, to the client and to the key; the deposit is given back at the end. It stays where a response had begun whose
-// end was not told.
+// itself when it is told, at its own price, to the client and to the key; the deposit is given back at the end. It stays where
+// a response had begun whose end was not told.
 type session struct {
 	relay    *Relay
 	call     *proxy.Call
