@@ -125,6 +125,7 @@ func serve(errs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // reading a large configuration takes several times what is kept of it
 	reloadUntil(ctx, a)
 	stop() // the next signal ends the process
 	if err := a.Stop(); err != nil {
