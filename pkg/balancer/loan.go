@@ -181,8 +181,12 @@ func (s *share) correctLocked(d *draw, used []int64) {
 
 // startOf is when the period began that a draw was charged in; zero: it is of no quota.
 func (d *draw) startOf(i int) time.Time {
-	if d.start == nil || !d.terms.isQuota(i) {
+	switch {
+	case !d.terms.isQuota(i):
 		return time.Time{}
+	case d.start == nil: // nothing was expected of it
+		return d.terms.charges[i].Quota.Start(time.Now())
+	default:
+		return d.start[i]
 	}
-	return d.start[i]
 }

@@ -67,6 +67,6 @@ func client(f *fields) (e entry[Client], ok bool) {
 	c.IPs = some(f, "ips", prefix)
 	c.Enabled = f.flag("enabled", true)
 	c.Expires, _ = get(f, "expires", expiry)
-	f.end(nil)
+	f.end()
 	return entry[Client]{c, c.ID, c.Token, f.at}, ok
 }
