@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -111,6 +112,7 @@ func help(out io.Writer, words []string) error {
 
 // serve runs until SIGINT or SIGTERM; a second signal ends the drain at once.
 func serve(errs io.Writer) error {
+	defer runtime.KeepAlive(spare())
 	cfg, err := config.Load(config.FromOS())
 	if err != nil {
 		return err
@@ -125,6 +127,7 @@ func serve(errs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // reading a large configuration takes several times what is kept of it
 	reloadUntil(ctx, a)
 	stop() // the next signal ends the process
 	if err := a.Stop(); err != nil {

@@ -44,7 +44,8 @@ secret:
     OPENAI_API_KEYS: '[{"id":"main","key":"sk-test-helm-00000001"}]'
     CLIENT_TOKENS: '[{"id":"team-a","token":"sk-test-helm-client-00000001","rpm":600}]'
     ADMIN_TOKEN: sk-test-helm-admin-000000000001
-    REDIS_PASSWORD: p/a:s@s
+    REDIS_PASSWORD: p/a:s@s +1
+    OTEL_EXPORTER_OTLP_HEADERS: x-key=sk-test-helm-traces-0000001
 `
 
 // chart renders the chart with values, as `helm install NAME` would.
@@ -117,8 +118,11 @@ networkPolicy: {egress: [{ports: [{port: 8443}]}]}
 			checkPods(t, all)
 			pod := all["Deployment/oap-openai-api-proxy"].(*appsv1.Deployment).Spec.Template.Spec
 			secret := all["Secret/oap-openai-api-proxy"].(*corev1.Secret).StringData
-			if want := "redis://:p%2Fa%3As%40s@oap-openai-api-proxy-redis:6379/0"; secret["REDIS_URL"] != want {
+			if want := "redis://:p%2Fa%3As%40s%20%2B1@oap-openai-api-proxy-redis:6379/0"; secret["REDIS_URL"] != want {
 				t.Errorf("REDIS_URL is %s, want %s", secret["REDIS_URL"], want)
+			}
+			if secret["OTEL_EXPORTER_OTLP_HEADERS"] != "x-key=sk-test-helm-traces-0000001" || secret["ALERT_WEBHOOK_URL"] != "" {
+				t.Errorf("optional secrets: %v", secret)
 			}
 			file := ""
 			if m, found := all["ConfigMap/oap-openai-api-proxy-file"].(*corev1.ConfigMap); found {
@@ -208,7 +212,8 @@ func TestChartRefuses(t *testing.T) {
 		"":                                     "REDIS_PASSWORD",
 		chartSecrets + "replica: 3":            "replica",
 		chartSecrets + "env: {ADMIN_TOKEN: x}": "ADMIN_TOKEN",
-		chartSecrets + "config: {keys: []}":    "keys",
+		chartSecrets + "env: {ALERT_WEBHOOK_URL: x}":                      "ALERT_WEBHOOK_URL",
+		chartSecrets + "config: {keys: []}":                               "keys",
 		"secret: {values: {OPENAI_API_KEYS: x}}\nredis: {enabled: false}": "REDIS_URL",
 	} {
 		if _, err := chart(t, "oap", values); err == nil || !strings.Contains(err.Error(), want) {

@@ -125,6 +125,9 @@ func (q *Quota) alert(share int64) Alert {
 		a.Account = q.ID
 	}
 	a.Text = fmt.Sprintf("%s %s has used %s %% of its quota of %s%s", q.Of, q.ID, percent, q.Budget.Amount(), per)
+	if share == whole && q.Used < q.Budget.Limit {
+		a.Text = fmt.Sprintf("%s %s is refused: too little is left of its quota of %s%s", q.Of, q.ID, q.Budget.Amount(), per)
+	}
 	return a
 }
 

@@ -41,9 +41,9 @@ func (w *Watch) delay(name string) time.Duration {
 // see notes what lasts in this look.
 func (w *Watch) see(now time.Time) {
 	w.looks++
-	pools := map[string]bool{} // whether a key of it can be used
+	pools := map[string]pool{}
 	for k := range w.Keys() {
-		pools[k.Pool] = pools[k.Pool] || k.Usable
+		pools[k.Pool] = pools[k.Pool].with(k)
 		switch {
 		case k.Proving: // what was the matter with it still is
 			w.goesOn(lastingName(KeyInvalid, k.ID))
@@ -54,9 +54,9 @@ func (w *Watch) see(now time.Time) {
 			w.lasts(lastingName(KeyExhausted, k.ID), now)
 		}
 	}
-	for pool, usable := range pools {
-		if !usable {
-			w.lasts(lastingName(PoolEmpty, pool), now)
+	for id, p := range pools {
+		if p.usable == 0 && (p.keys > 1 || !p.rests) {
+			w.lasts(lastingName(PoolEmpty, id), now)
 		}
 	}
 	for name, l := range w.lasting {
@@ -68,6 +68,21 @@ func (w *Watch) see(now time.Time) {
 			l.gone = now
 		}
 	}
+}
+
+// pool is the keys of one. A single key that rests only is used all the same, since no other could do better.
+type pool struct {
+	keys, usable int
+	rests        bool
+}
+
+func (p pool) with(k Key) pool {
+	p.keys++
+	if k.Usable {
+		p.usable++
+	}
+	p.rests = k.State == proxy.Cooling || k.State == proxy.Open
+	return p
 }
 
 func (w *Watch) lasts(name string, now time.Time) {

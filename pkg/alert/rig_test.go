@@ -82,7 +82,7 @@ func (r *receiver) events() (all []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, a := range r.heard {
-		who := a.Client + a.Key
+		who := a.Client + a.Key + a.Account
 		if a.Pool != nil {
 			who = "pool " + *a.Pool
 		}

@@ -102,7 +102,7 @@ func TestWhatComesAndGoes(t *testing.T) {
 	step := func(after time.Duration, k Key, told int) {
 		t.Helper()
 		now = now.Add(after)
-		f.set(func(f *facts) { f.keys = []Key{k} })
+		f.set(func(f *facts) { f.keys = []Key{k, {ID: "twin", State: proxy.Open}} })
 		look(now)
 		if got := names(t, s); len(got) != told {
 			t.Errorf("told were %q, want %d", got, told)
@@ -128,6 +128,24 @@ func TestWhatComesAndGoes(t *testing.T) {
 	step(time.Hour, unpaid, 3)
 	step(time.Second, Key{ID: "other", Usable: true}, 3) // it is configured no more
 	step(time.Minute, Key{ID: "other", Usable: true}, 4)
+}
+
+// A single key that rests only is used all the same, so its pool is not empty; one that is refused or disabled is not.
+func TestPoolOfOneKey(t *testing.T) {
+	f, s, now := &facts{}, memstate.New(), time.Now()
+	_, _, look := looked(t, f, s)
+	for i, c := range []struct {
+		state proxy.Reason
+		told  int
+	}{{proxy.Cooling, 0}, {proxy.Open, 0}, {"disabled", 1}} {
+		f.set(func(f *facts) { f.keys = []Key{{ID: "k", State: c.state}} })
+		for n := range 3 {
+			look(now.Add(time.Duration(10*i+5*n) * time.Minute))
+		}
+		if got := names(t, s); len(got) != c.told {
+			t.Errorf("%s: told were %q", c.state, got)
+		}
+	}
 }
 
 // What lasted when its replica went is ended by another one, and not told anew by one that starts.
@@ -159,11 +177,12 @@ func TestSharesOfQuotas(t *testing.T) {
 		Used: 16_500_000_000, Start: proxy.Month.Start(now), Resets: proxy.Month.End(now)}
 	always := Quota{Of: OfKey, ID: "k", Limit: "requests/total", Budget: proxy.Budget{Measure: proxy.Requests, Limit: 5, Period: proxy.Total}, Used: 5}
 	minute := Quota{Of: OfClient, ID: "c", Limit: "requests/minute", Budget: proxy.Budget{Measure: proxy.Requests, Limit: 5, Period: proxy.Minute}, Used: 5}
-	f, s := &facts{settings: Settings{Shares: []int64{500, 800, 1000}}, quotas: []Quota{dollars, always, minute}}, memstate.New()
+	shared := Quota{Of: OfAccount, ID: "c", Limit: "usd/month", Budget: dollars.Budget, Used: 11_000_000_000, Start: dollars.Start}
+	f, s := &facts{settings: Settings{Shares: []int64{500, 800, 1000}}, quotas: []Quota{dollars, always, minute, shared}}, memstate.New()
 	_, _, look := looked(t, f, s)
 	look(now)
 	look(now.Add(time.Second))
-	if got := names(t, s); len(got) != 5 {
+	if got := names(t, s); len(got) != 6 {
 		t.Errorf("told were %q", got)
 	}
 	all, _ := s.Told(t.Context(), "", 100)
@@ -173,6 +192,7 @@ func TestSharesOfQuotas(t *testing.T) {
 	}
 	for _, want := range []string{`"text":"client c has used 80 % of its quota of 20.5 dollars per month"`,
 		`"quota":{"limit":"usd/month","share":0.8,"used":16.5,"most":20.5,"since":"2027-03-01T00:00:00Z","resetsAt":"2027-04-01T00:00:00Z"}`,
+		`"text":"account c has used 50 % of its quota of 20.5 dollars per month","account":"c"`,
 		`"text":"key k has used 100 % of its quota of 5 requests in total"`, `"since":null,"resetsAt":null}`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
@@ -186,7 +206,7 @@ func TestSharesOfQuotas(t *testing.T) {
 		next(&dollars)
 		f.set(func(f *facts) { f.quotas = []Quota{dollars} })
 		look(now.Add(time.Minute))
-		if got := names(t, s); len(got) != 6+i {
+		if got := names(t, s); len(got) != 7+i {
 			t.Errorf("told were %q", got)
 		}
 	}
@@ -199,6 +219,9 @@ func TestSharesOfQuotas(t *testing.T) {
 		if dollars.has(whole) != c.whole {
 			t.Errorf("with %d used and a refusal all is used: %v", c.used, !c.whole)
 		}
+	}
+	if text := dollars.alert(whole).Text; text != "client c is refused: too little is left of its quota of 30 dollars per month" {
+		t.Error(text)
 	}
 }
 

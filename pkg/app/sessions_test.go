@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -17,17 +18,17 @@ import (
 func TestRealtimeLimits(t *testing.T) {
 	_, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{Chunks: 200, ContentBytes: 40}))
 	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEY": keyNumber(1), "CLIENT_TOKENS": fmt.Sprintf(
-		`[{"id":"tokens","token":%q,"tpm":1500},{"id":"slots","token":%q,"concurrency":1},{"id":"strict","token":%q,"tpm":9000,"mode":"strict"},{"id":"models","token":%q,"models":["gpt-realtime"]}]`,
+		`[{"id":"tokens","token":%q,"tpm":6000},{"id":"slots","token":%q,"concurrency":1},{"id":"strict","token":%q,"tpm":9000,"mode":"strict"},{"id":"models","token":%q,"models":["gpt-realtime"]}]`,
 		tokenOf("tokens"), tokenOf("slots"), tokenOf("strict"), tokenOf("models"))})
 	s := r.realtime(t, tokenOf("tokens"))
-	for range 8 {
+	if a := r.post(t, "/v1/chat/completions", tokenOf("tokens"), plain); a.status != 200 {
+		t.Errorf("beside a session that has used nothing: %d %s", a.status, a.body)
+	}
+	for range 60 {
 		s.say(`{"type":"response.create"}`)
 		s.hear("response.done")
 	}
-	eventually(t, "what the session uses is charged while it goes on", func() bool {
-		a := r.post(t, "/v1/chat/completions", tokenOf("tokens"), plain)
-		return a.status == 429 && a.code() == "rate_limit_exceeded"
-	})
+	r.refusedSoon(t, tokenOf("tokens"))
 	if _, resp := r.dial(t, realtime, tokenOf("tokens")); resp.StatusCode != 429 {
 		t.Errorf("another session: %d", resp.StatusCode)
 	}
@@ -55,6 +56,43 @@ func TestRealtimeLimits(t *testing.T) {
 			t.Errorf("%s: %d %s", name, resp.StatusCode, bodyOf(resp))
 		}
 	}
+}
+
+// refusedSoon asks a few times, too few to use up a limit, until what a session used has been told.
+func (r *rig) refusedSoon(t *testing.T, token string) {
+	t.Helper()
+	for range 10 {
+		if a := r.post(t, "/v1/chat/completions", token, plain); a.status == 429 && a.code() == "rate_limit_exceeded" {
+			return
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	t.Error("what the session used is not charged while it goes on")
+}
+
+// So do those of its key, and the session holds one of the requests that its key takes at once.
+func TestLimitsOfAKeyInASession(t *testing.T) {
+	_, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{Chunks: 200, ContentBytes: 40}))
+	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": fmt.Sprintf(`[{"id":"tokens","key":%q,"tpm":6000,"pool":"tokens"},
+		{"id":"slots","key":%q,"concurrency":1,"pool":"slots"}]`, keyNumber(1), keyNumber(2)), "CLIENT_TOKENS": fmt.Sprintf(
+		`[{"id":"tokens","token":%q,"pool":"tokens"},{"id":"slots","token":%q,"pool":"slots"}]`, tokenOf("tokens"), tokenOf("slots"))})
+	s := r.realtime(t, tokenOf("tokens"))
+	if a := r.post(t, "/v1/chat/completions", tokenOf("tokens"), plain); a.status != 200 {
+		t.Errorf("beside a session that has used nothing: %d %s", a.status, a.body)
+	}
+	for range 60 {
+		s.say(`{"type":"response.create"}`)
+		s.hear("response.done")
+	}
+	r.refusedSoon(t, tokenOf("tokens"))
+	one := r.realtime(t, tokenOf("slots"))
+	if a := r.post(t, "/v1/chat/completions", tokenOf("slots"), plain); a.status != 429 {
+		t.Errorf("a request beside the session: %d %s", a.status, a.body)
+	}
+	_ = one.Close(1000, "")
+	eventually(t, "the slot is free again", func() bool {
+		return r.post(t, "/v1/chat/completions", tokenOf("slots"), plain).status == 200
+	})
 }
 
 // Responses over a WebSocket, where nothing stored could be somebody else's.

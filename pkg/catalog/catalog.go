@@ -200,6 +200,6 @@ func (c *Catalog) mergeLocked(snapshot *Snapshot, err error) {
 }
 
 func (c *Catalog) publishLocked(s *Snapshot) {
-	c.current.Store(s)
 	c.Apply(s)
+	c.current.Store(s) // only now: what is told of is in force
 }

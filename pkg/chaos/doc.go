@@ -18,19 +18,18 @@
 // A row is written when a request has ended, so a request that has not ended when its replica is killed has none, and needs
 // none: its caller saw a cut answer or none at all. Precisely, by what the caller saw:
 //
-//   - It ended, whole, cut by the upstream or left by the caller, and its replica was not killed within 50 ms of that (edge): it
-//     must have exactly one row.
-//   - Its replica was killed within those 50 ms: the end that the caller saw is sent before the row is written, so it may have
-//     one. These are counted as "at the edge".
+//   - It ended whole: it must have exactly one row, whenever its replica is killed. The row is in the journal before the last byte of
+//     the answer leaves.
+//   - It was cut by the upstream or left by its caller, and its replica was not killed within 50 ms of that (edge): it must have
+//     exactly one row. If it was, it may have one: the replica had not noticed yet. These are counted as "at the edge".
 //   - Its replica was killed before the caller saw an end: it may have one row, if it was killed in the moment after it was
 //     written. These are counted as "unfinished".
 //   - It was never accepted, since its replica was not running: it has none.
 //
-// A replica that keeps a journal in its DATA_DIR loses none of the first kind. One without may lose, when it is killed, what it had
-// not told Redis yet: what ended in the last 100 ms, which is how often it tells, and the two edges around; and, if Redis was away
-// then or in the two seconds before, what ended since Redis went away. Such rows are counted as "lost by kills", and how old they
-// were. killsLoseNothing turns that off. A row that is missing although its replica was not killed afterwards, and one that is there
-// twice, are failures in any case.
+// killsLoseNothing set to false is for replicas without a DATA_DIR. Then the edge holds for all, and a kill may take what was not told
+// to Redis yet: what ended in the last 100 ms, which is how often it is told, and the two edges around; and, if Redis was away
+// then or in the two seconds before, what ended since Redis went away. Such rows are counted as "lost by kills", with how old they
+// were. A row that is missing although its replica was not killed afterwards, and one that is there twice, are failures in any case.
 //
 // # What is held against the bill
 //

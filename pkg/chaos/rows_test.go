@@ -90,7 +90,7 @@ func (v *verdict) checkCall(replica *replica, c *call, r *row, exchanges []*exch
 		v.checkRow(c, r, exchanges, replica.killed(c.sent, c.ended.Add(edge)))
 	case c.end == unanswered && replica.killed(c.sent.Add(-stale-edge), c.ended), c.end == cut && replica.killed(c.sent, c.ended):
 		b.unfinished++
-	case replica.killed(c.ended.Add(-edge), c.ended.Add(edge)): // before: a caller reads what a replica had sent when it was killed
+	case !(killsLoseNothing && c.end == whole) && replica.killed(c.ended.Add(-edge), c.ended.Add(edge)): // before: a caller reads what a replica had sent when it was killed
 		b.atTheEdge++
 	case c.id == "" && len(exchanges) == 0:
 		v.fail("%s was not answered by replica %d, which ran: %v; this machine was %v late", c.tag, c.replica, c.why,

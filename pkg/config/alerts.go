@@ -38,7 +38,7 @@ func (l *loader) alerts(root *fields) {
 		} else if set {
 			l.wrong(at, "has a webhook, and so is ALERT_WEBHOOK_URL set; set one of them")
 		}
-		f.end(nil)
+		f.end()
 	}
 	if !a.Webhook.IsZero() && exposed(a.Webhook.Reveal()) {
 		l.warn(variableAt("alerts.webhook"), "is plain http to a public host, so alerts and the token in the URL can be read on the way; use https")

@@ -41,7 +41,7 @@ func budgetList(items []spot) (all []proxy.Budget) {
 		}
 		name, _ := need(f, "period", period)
 		b, ok := budget(f)
-		f.end(nil)
+		f.end()
 		if !ok {
 			continue
 		}

@@ -1,6 +1,10 @@
 package config
 
-import "openai-api-proxy/pkg/proxy"
+import (
+	"slices"
+
+	"openai-api-proxy/pkg/proxy"
+)
 
 // mostRate bounds rpm and burst: stores keep the time between two requests in whole microseconds.
 const mostRate = 10_000_000
@@ -23,7 +27,9 @@ func (l *loader) clients(root *fields) {
 	}
 	all := entries(root.array("clients"), reader(SourceFile))
 	all = append(all, entries(l.array("CLIENT_TOKENS"), reader(SourceEnvironment))...)
-	for _, e := range merge(&l.notes, "token", all) {
+	kept := merge(&l.notes, "token", all)
+	l.cfg.Clients = slices.Grow(l.cfg.Clients, len(kept))
+	for _, e := range kept {
 		if upstream[e.secret] {
 			l.wrong(e.at, "has an upstream key as token: callers must not hold one; make a token with `openssl rand -hex 16`")
 		}
@@ -61,6 +67,6 @@ func client(f *fields) (e entry[Client], ok bool) {
 	c.IPs = some(f, "ips", prefix)
 	c.Enabled = f.flag("enabled", true)
 	c.Expires, _ = get(f, "expires", expiry)
-	f.end(nil)
+	f.end()
 	return entry[Client]{c, c.ID, c.Token, f.at}, ok
 }

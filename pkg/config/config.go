@@ -1,8 +1,8 @@
 // Package config holds the one settings tree of the proxy and reads it from the environment and a file.
 //
 // Both are read whole before anything is judged, and every mistake is reported at once, with its place: an operator
-// mends a configuration in one go, not in as many as it has mistakes. What is not understood is a mistake, and so is
-// what is understood but not enforced yet: a limit that is accepted is enforced.
+// mends a configuration in one go, not in as many as it has mistakes. What is not understood is a mistake: a limit that
+// is accepted is enforced.
 //
 // No mistake and no warning repeats a text that was set. A key pasted into the wrong field would otherwise end up in a
 // log.
@@ -144,7 +144,7 @@ func Load(src Source) (*Config, error) {
 	l.clients(root)
 	l.alerts(root)
 	l.prices(root)
-	root.end(nil)
+	root.end()
 	l.agree()
 	if len(l.mistakes) > 0 {
 		l.mistakes.sort()

@@ -162,18 +162,12 @@ func (f *fields) object(name string) (*fields, bool) {
 	return s.object()
 }
 
-// notEnforced refuses what the design knows and nothing enforces yet, by name: ignoring a limit would be worse than not
-// knowing it.
-const notEnforced = "is not enforced yet, so it is refused rather than ignored"
-
-// end reports the fields that nobody took. Those in pending are known to the design and not enforced yet.
-func (f *fields) end(pending []string) {
+// end reports the fields that nobody took.
+func (f *fields) end() {
 	for _, x := range f.in.fields {
 		name := x.name.text
 		switch {
 		case slices.Contains(f.known, name):
-		case slices.Contains(pending, name):
-			f.wrong(f.at.field(name, x.name), notEnforced)
 		case !presentable.MatchString(name):
 			f.wrong(f.at.within(f.at.path, x.name), "has an unknown field")
 		default:

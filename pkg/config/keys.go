@@ -84,7 +84,7 @@ func (l *loader) key(f *fields, source string) (e entry[*proxy.Key], ok bool) {
 	k.Note, _ = get(f, "note", anyText)
 	k.Tags = getAll(f, "tags", identifier)
 	k.Pool, _ = get(f, "pool", identifier)
-	f.end(nil)
+	f.end()
 	return entry[*proxy.Key]{k, k.ID, k.Secret, f.at}, ok
 }
 

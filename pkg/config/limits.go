@@ -25,7 +25,7 @@ func (l *loader) accounts(root *fields) {
 		a, named := proxy.Account{}, false
 		a.ID, named = need(f, "id", identifier)
 		a.Limits = limits(f)
-		f.end(nil)
+		f.end()
 		if !named {
 			continue
 		}

@@ -18,8 +18,8 @@ type entry[T any] struct {
 // merge keeps each secret once, as the first source that has it says, and returns what is left sorted by id. It is a
 // mistake when one source has a secret twice, or when two secrets have one id. what is the word for the secret.
 func merge[T any](n *notes, what string, all []entry[T]) []entry[T] {
-	bySecret, byID := map[proxy.Secret]place{}, map[string]place{}
-	var kept []entry[T]
+	bySecret, byID := make(map[proxy.Secret]place, len(all)), make(map[string]place, len(all))
+	kept := make([]entry[T], 0, len(all))
 	for _, e := range all {
 		if first, doubled := bySecret[e.secret]; doubled {
 			if first.source == e.at.source {
@@ -40,7 +40,8 @@ func merge[T any](n *notes, what string, all []entry[T]) []entry[T] {
 }
 
 // entries reads the items of a list, and leaves out those that are too broken to be compared with others.
-func entries[T any](items []spot, read func(*fields) (entry[T], bool)) (all []entry[T]) {
+func entries[T any](items []spot, read func(*fields) (entry[T], bool)) []entry[T] {
+	all := make([]entry[T], 0, len(items))
 	for _, item := range items {
 		f, ok := item.object()
 		if !ok {

@@ -63,14 +63,14 @@ func modelPrice(pattern string, f *fields) (m price.Model, ok bool) {
 		}
 		var read bool
 		m.Long, read = rates(long)
-		long.end(nil)
+		long.end()
 		if ok = ok && read && m.Above > 0; ok {
 			if err := m.Check(); err != nil {
 				long.wrong(long.at, "%v", err)
 			}
 		}
 	}
-	f.end(nil)
+	f.end()
 	return m, ok
 }
 

@@ -114,7 +114,7 @@ func (s Settings) Override(values map[string]json.RawMessage) (Settings, error) 
 		return s, err
 	}
 	s.read(root)
-	root.end(nil)
+	root.end()
 	if len(l.mistakes) > 0 {
 		return s, l.mistakes
 	}

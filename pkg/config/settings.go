@@ -103,19 +103,19 @@ func (s *Settings) read(root *fields) {
 	}
 	if limits, set := root.object("limits"); set {
 		s.Limits.ReplayBytes = limits.whole("replayBytes", s.Limits.ReplayBytes, 1, mostReplay)
-		limits.end(nil)
+		limits.end()
 	}
 	if operations, set := root.object("operations"); set {
 		s.Operations.read(operations)
-		operations.end(nil)
+		operations.end()
 	}
 	if failover, set := root.object("failover"); set {
 		s.Failover.read(failover)
-		failover.end(nil)
+		failover.end()
 	}
 	if probe, set := root.object("probe"); set {
 		s.Probe.Interval = probe.milliseconds("interval", s.Probe.Interval, 0, day)
-		probe.end(nil)
+		probe.end()
 	}
 }
 

@@ -65,11 +65,11 @@ func hasText(data, name []byte) bool {
 			return false
 		}
 		data = data[i+len(name):]
-		value, found := bytes.CutPrefix(bytes.TrimLeft(data, space), []byte(":"))
+		value, found := bytes.CutPrefix(afterSpace(data), []byte(":"))
 		if !found {
 			continue
 		}
-		value = bytes.TrimLeft(value, space)
+		value = afterSpace(value)
 		if len(value) > 1 && value[0] == '"' && value[1] != '"' {
 			return true
 		}

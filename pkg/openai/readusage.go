@@ -63,11 +63,11 @@ func lastUsage(text string) int {
 
 // valueAt is the text from the value on of the member "usage" at an index; empty when it is no member.
 func valueAt(text string, i int) string {
-	value, found := strings.CutPrefix(strings.TrimLeft(text[i+len(usageName):], space), ":")
+	value, found := strings.CutPrefix(afterSpace(text[i+len(usageName):]), ":")
 	if !found {
 		return ""
 	}
-	return strings.TrimLeft(value, space)
+	return afterSpace(value)
 }
 
 // mostTokens bounds what is believed: beyond it integers lose digits on their way through Lua and JavaScript.

@@ -212,7 +212,7 @@ func (r *headReader) refer(param string, family Family, id string) {
 func eachString(text string, see func(string)) {
 	list := strings.HasPrefix(text, "[")
 	if list {
-		text = strings.TrimLeft(text[1:], space)
+		text = afterSpace(text[1:])
 	}
 	for strings.HasPrefix(text, `"`) {
 		end := 1 + stringEnd(text[1:])
@@ -224,10 +224,10 @@ func eachString(text string, see func(string)) {
 			plain = gjson.Parse(text[:end+1]).Str
 		}
 		see(plain)
-		if text = strings.TrimLeft(text[end+1:], space); !list || !strings.HasPrefix(text, ",") {
+		if text = afterSpace(text[end+1:]); !list || !strings.HasPrefix(text, ",") {
 			return
 		}
-		text = strings.TrimLeft(text[1:], space)
+		text = afterSpace(text[1:])
 	}
 }
 
@@ -245,7 +245,7 @@ func eachMember(text string, see func(name, rest string)) {
 			return
 		}
 		name := text[:end]
-		text = strings.TrimLeft(text[end+1:], space)
+		text = afterSpace(text[end+1:])
 		value, isName := strings.CutPrefix(text, ":")
 		if !isName {
 			continue
@@ -253,7 +253,7 @@ func eachMember(text string, see func(name, rest string)) {
 		if strings.Contains(name, `\`) {
 			name = gjson.Parse(`"` + name + `"`).Str
 		}
-		text = strings.TrimLeft(value, space)
+		text = afterSpace(value)
 		see(name, text)
 	}
 }

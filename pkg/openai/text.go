@@ -7,8 +7,14 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// space is what JSON allows between its tokens.
-const space = " \t\r\n"
+// afterSpace is the text from its first token on. The library's TrimLeft makes a set of the characters at each call, which
+// here is several for each event of a stream.
+func afterSpace[T string | []byte](text T) T {
+	for len(text) > 0 && (text[0] == ' ' || text[0] == '\n' || text[0] == '\r' || text[0] == '\t') {
+		text = text[1:]
+	}
+	return text
+}
 
 // view is the bytes as a string without a copy: gjson copies what it is given as bytes, and a body may be tens of
 // megabytes. What is read from the view must not outlive the bytes, nor they change while it is read.
@@ -20,7 +26,7 @@ const deepest = 10_000
 // isDocument reports whether the text is one well-formed JSON object. gjson checks by recursion: some megabytes of
 // brackets would overflow the stack, which ends the process and cannot be recovered from, so they are counted first.
 func isDocument(text string) bool {
-	return gjson.Parse(text).IsObject() && !tooDeep(text) && gjson.Valid(text)
+	return gjson.Parse(text).IsObject() && !tooDeep(text) && valid(text)
 }
 
 // tooDeep reports whether brackets nest deeper than deepest. It is right up to the first mistake in the text, which is

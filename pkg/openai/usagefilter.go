@@ -98,7 +98,7 @@ func (f *UsageFilter) comments(e []byte) {
 func (f *UsageFilter) line(line []byte) {
 	data, isData := bytes.CutPrefix(line, dataField)
 	text := view(data)
-	if isData && strings.HasPrefix(strings.TrimLeft(text, space), "{") {
+	if isData && strings.HasPrefix(afterSpace(text), "{") {
 		if usage := gjson.Get(text, "usage"); usage.Type == gjson.Null && usage.Raw == "null" {
 			start, end := memberAround(text, usage.Index, usage.Index+len("null"))
 			f.out = append(f.out, line[:len(dataField)+start]...)
@@ -155,5 +155,5 @@ func tellsUsage(data []byte) bool {
 		return false
 	}
 	inside, isList := strings.CutPrefix(gjson.Get(view(data), "choices").Raw, "[")
-	return isList && strings.TrimLeft(inside, space) == "]"
+	return isList && afterSpace(inside) == "]"
 }

@@ -4,18 +4,20 @@ import (
 	"context"
 
 	"openai-api-proxy/pkg/admission"
+	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/upstream"
 )
 
 // session is what a WebSocket uses. What it is admitted for is a deposit: each usage that the upstream tells of is charged by
-// itself when it is told, at its own price, and the deposit is given back at the end. It stays where a response had begun whose
-// end was not told.
+// itself when it is told, at its own price, to the client and to the key; the deposit is given back at the end. It stays where
+// a response had begun whose end was not told.
 type session struct {
 	relay    *Relay
 	call     *proxy.Call
 	permit   *admission.Permit
+	pick     *balancer.Pick
 	cost     int64
 	told     bool
 	unpriced bool // a part of it
@@ -26,7 +28,7 @@ func (r *Relay) session(ctx context.Context, c claim, call *proxy.Call, t *try, 
 	if !call.Op.Socket {
 		return nil
 	}
-	s := &session{relay: r, call: call, permit: permit}
+	s := &session{relay: r, call: call, permit: permit, pick: t.pick}
 	how.Gate, how.Charge = r.gate(ctx, c, call, t), s.charge
 	return s
 }
@@ -39,6 +41,9 @@ func (s *session) charge(u openai.Usage, model string) {
 	cost, priced := s.relay.Prices.Cost(model, u)
 	s.cost, s.told, s.unpriced = s.cost+cost, true, s.unpriced || !priced
 	s.permit.Charge(admission.Spent{Usage: u, Cost: cost, Priced: priced})
+	if n := (balancer.Need{Tokens: u.Input + u.Output, NanoUSD: cost}); n.Tokens <= implausible {
+		s.pick.UsedMore(n)
+	}
 }
 
 // settle writes down what the session cost, and is what is owed of its deposit.
@@ -46,7 +51,11 @@ func (s *session) settle(rec *proxy.Record) admission.Spent {
 	if s.told {
 		rec.Cost, rec.Priced, rec.Unpriced = s.cost, !s.unpriced, s.unpriced
 	}
-	return admission.Spent{Unexecuted: rec.Usage.Basis != openai.Partial}
+	if rec.Usage.Basis == openai.Partial {
+		return admission.Spent{}
+	}
+	s.pick.Used(balancer.Need{})
+	return admission.Spent{Unexecuted: true}
 }
 
 // sessionAllowed refuses the session of a call where it could be somebody else's: nobody remembers whose the calls are.

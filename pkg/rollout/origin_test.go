@@ -39,6 +39,10 @@ func startOrigin(t *testing.T) *origin {
 
 func (o *origin) serve(w http.ResponseWriter, r *http.Request) {
 	o.asked.Add(1)
+	if r.Header.Get("Upgrade") != "" {
+		upgrade(w, r)
+		return
+	}
 	var body struct{ Messages []struct{ Content string } }
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || len(body.Messages) != 1 {
 		http.Error(w, "what?", http.StatusBadRequest)

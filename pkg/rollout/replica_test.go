@@ -69,7 +69,10 @@ func (r *replica) stop(t *testing.T) {
 func build(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "openai-api-proxy")
-	if out, err := exec.Command("go", "build", "-o", binary, "openai-api-proxy/cmd/openai-api-proxy").CombinedOutput(); err != nil {
+	// As it is released, so that the packages are compiled once for the test of the release and for this one.
+	p := exec.Command("go", "build", "-trimpath", "-o", binary, "openai-api-proxy/cmd/openai-api-proxy")
+	p.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := p.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return binary

@@ -42,6 +42,7 @@ func TestRoll(t *testing.T) {
 	crowd := newCrowd(t, trust)
 	for _, f := range fronts {
 		crowd.flows(t, f, up)
+		crowd.talks(t, f, trust)
 	}
 	for i := range n.streams {
 		crowd.loop(fronts[i%len(fronts)], time.Duration(i)*5*time.Millisecond, func() question {

@@ -48,8 +48,9 @@ const (
 	// idleConnections per upstream host: the stock 2 would make every burst dial again.
 	idleConnections = 1024
 	copyBuffer      = 16 << 10
-	// streamBuffer is as long as what the transport reads at once: a stream may be open for minutes, with thousands beside it.
-	streamBuffer = 4 << 10
+	// streamBuffer is about what the transport reads at once: a stream may be open for minutes, with thousands beside it. With
+	// the frame of a chunk around it, it must fit the server's 4 KiB: what does not is written twice.
+	streamBuffer = 4<<10 - 16
 )
 
 // New makes a Client. Close it to give the idle connections back.

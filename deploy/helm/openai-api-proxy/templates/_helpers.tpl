@@ -18,3 +18,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "oap.secret" -}}
 {{ .Values.secret.existing | default (include "oap.name" .) }}
 {{- end }}
+
+{{/* Secrets that may be left out. */}}
+{{- define "oap.optional" -}}
+CLIENT_TOKENS ADMIN_TOKEN ENCRYPTION_KEY ALERT_WEBHOOK_URL OTEL_EXPORTER_OTLP_HEADERS
+{{- end }}
