@@ -47,8 +47,7 @@ func (r *rig) limits(t *testing.T, id string) map[string]struct{ Most, Used, Lef
 	return all
 }
 
-// acquainted waits until each replica knows of all others and has asked Redis for something: on a busy machine the first
-// calls may take longer than a request waits for them, and each replica then goes on by itself.
+// acquainted waits until each replica knows of all others.
 func acquainted(t *testing.T, replicas ...*rig) {
 	t.Helper()
 	want := fmt.Sprintf("oap_replicas %d\n", len(replicas))
@@ -56,16 +55,6 @@ func acquainted(t *testing.T, replicas ...*rig) {
 		eventually(t, fmt.Sprintf("replica %d knows of all", i), func() bool {
 			return strings.Contains(r.get(t, "/metrics", adminToken).body, want)
 		})
-	}
-}
-
-// decided skips a test in which Redis was too slow for its requests: what a replica decides by itself is no part of it.
-func decided(t *testing.T, replicas ...*rig) {
-	t.Helper()
-	for _, r := range replicas {
-		if strings.Contains(r.get(t, "/metrics", adminToken).body, `oap_state_undecided_total{what="key limits"}`) {
-			t.Skip("the machine is too busy: Redis did not answer in time")
-		}
 	}
 }
 
@@ -88,7 +77,6 @@ func TestKeyLimitsOfAFleet(t *testing.T) {
 		}
 	}
 	passed := time.Since(began) + time.Second
-	decided(t, replicas...)
 	stats := mock.Stats()
 	got := func(i int) float64 { return float64(stats[keyNumber(i)].Requests) }
 	for what, is := range map[string][2]float64{"a": {got(1), 60}, "org": {got(2) + got(3), 120}, "c": {got(3), 30}} {
@@ -121,7 +109,6 @@ func TestKeySlotsOfAFleet(t *testing.T) {
 	for _, a := range crowd(16, 300, func(i int) answer { return replicas[i%2].chat(t, streamed) }) {
 		statuses[a.status]++
 	}
-	decided(t, replicas...)
 	a, b := mock.Stats()[keyNumber(1)], mock.Stats()[keyNumber(2)]
 	if a.MaxInFlight > 6 || b.MaxInFlight > 3 || a.MaxInFlight < 3 || statuses[200] == 0 || statuses[200]+statuses[429] != 300 {
 		t.Errorf("%d and %d at the same time; answers %v", a.MaxInFlight, b.MaxInFlight, statuses)
@@ -155,13 +142,11 @@ func TestKeyTokensOfAFleet(t *testing.T) {
 	bill := func() int64 { s := mock.Stats()[keyNumber(1)]; return s.InputTokens + s.OutputTokens }
 	acquainted(t, replicas...)
 	ask(60)
-	decided(t, replicas...)
 	eventually(t, "all is told", func() bool {
 		return bill() > 0 && held(t, server, "k:a", "tokens/month") == bill() && held(t, server, "a:org", "tokens/total") == bill()
 	})
 	for range 10 {
 		ask(60)
-		decided(t, replicas...)
 		if bill() > 20000 {
 			t.Fatalf("%d tokens of 20000", bill())
 		}
@@ -180,11 +165,8 @@ func TestRoundTripsOfKeyLimits(t *testing.T) {
 		keyNumber(1), keyNumber(2))})[0]
 	const calls = 3000
 	crowd(8, 500, func(int) answer { return r.chat(t, plain) })
-	before := server.Requests()
-	crowd(8, calls, func(int) answer { return r.chat(t, plain) })
-	each := float64(server.Requests()-before) / calls
-	t.Logf("%.3f round trips a request", each)
-	if each > .1 {
+	each, speed := roundTrips(t, server, calls, func() { r.chat(t, plain) })
+	if each > max(.1, 20/speed) { // blocks are a second of traffic: at a few requests a second each is asked for
 		t.Errorf("%.2f round trips a request", each)
 	}
 }
@@ -264,7 +246,6 @@ func TestMoneyOfKeysOfAFleet(t *testing.T) {
 		return true
 	})
 	eventually(t, "what is charged is what it costs", func() bool { return held(t, server, "k:a", "usd/month") == cost() })
-	decided(t, replicas...)
 	if n := cost(); n > 50_000_000 || n < 45_000_000 {
 		t.Errorf("%d nano-dollars of 50000000: %s, %s", n, replicas[0].get(t, "/api/keys/a", adminToken).body, replicas[1].get(t, "/api/keys/a", adminToken).body)
 	}
@@ -281,7 +262,7 @@ func TestMoneyOfKeysOfAFleet(t *testing.T) {
 func TestKeyLimitsWithoutRedis(t *testing.T) {
 	mock, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{ContentBytes: 4}))
 	server := redistest.Start(t)
-	replicas := fleet(t, server, 2, map[string]string{"OPENAI_BASE_URL": url, "LOG_LEVEL": "warn", "OPENAI_API_KEYS": fmt.Sprintf(
+	replicas := fleet(t, server, 2, map[string]string{"OPENAI_BASE_URL": url, "LOG_LEVEL": "warn", "hasty": "yes", "OPENAI_API_KEYS": fmt.Sprintf(
 		`[{"id":"a","key":%q,"quota":{"requests":200,"period":"total"}},{"id":"b","key":%q,"rpm":60,"concurrency":20}]`, keyNumber(1), keyNumber(2))})
 	served := func(calls int) (ok int64) {
 		for _, a := range crowd(4, calls, func(i int) answer { return replicas[i%2].chat(t, plain) }) {
