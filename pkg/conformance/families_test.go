@@ -100,8 +100,8 @@ func idOf(err error, id func() string) (string, error) {
 
 func second(_ any, err error) error { return err }
 
-// What one replica makes is shown by the other, to its owner alone, after the first was killed; three accounts take turns, so
-// that what was made is found in each of them.
+// What one replica makes is shown by the other, to its owner alone, after the first was killed. There are three
+// accounts; which of them holds what is not looked at here.
 func TestFamilies(t *testing.T) {
 	redis, ctx := redistest.Start(t), t.Context()
 	env := []string{"OPENAI_BASE_URL=" + startMock(t), "REDIS_URL=" + redis.URL(), "LOG_LEVEL=warn",
