@@ -170,7 +170,7 @@ func TestBalances(t *testing.T) {
 			if err != nil || all[0].Budget != c.Quota[0] || all[0].Used != cost(exact(5000, 5).Usage) || all[1].Used != 1 {
 				t.Errorf("%+v, %v", all, err)
 			}
-			if until := time.Until(all[0].Resets); until <= 0 || until > 32*24*time.Hour || !all[1].Resets.IsZero() {
+			if until := time.Until(all[0].Resets); until <= 0 || until > 32*24*time.Hour || all[0].Resets.Nanosecond() != 0 || !all[1].Resets.IsZero() {
 				t.Errorf("resets at %v, %v", all[0].Resets, all[1].Resets)
 			}
 			if none, err := a.Balances(t.Context(), &proxy.Client{ID: "free"}); err != nil || len(none) != 0 {

@@ -55,7 +55,7 @@ func (a *Admission) Balances(ctx context.Context, c *proxy.Client) ([]Balance, e
 	for i, b := range v.Balances {
 		all[i] = Balance{Budget: c.Quota[i], Used: most - b.Left}
 		if b.Reset >= 0 {
-			all[i].Resets = time.Now().Add(b.Reset)
+			all[i].Resets = time.Now().Add(b.Reset).Round(time.Second) // periods end at whole seconds
 		}
 	}
 	return all, nil

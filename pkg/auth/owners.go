@@ -78,8 +78,8 @@ func (o *Owners) Disown(ctx context.Context, owner string, ids []proxy.ObjectID)
 
 // Find returns those of the ids that are the owner's. The error is a *proxy.Fault, and means that nobody knows.
 func (o *Owners) Find(ctx context.Context, owner string, ids []proxy.ObjectID) (map[proxy.ObjectID]proxy.Object, error) {
+	here, all := o.waiting.find(owner, ids) // first: what is told meanwhile is in the store then
 	found, err := o.Store.FindObjects(ctx, owner, ids)
-	here, all := o.waiting.find(owner, ids)
 	if err != nil && !all {
 		return nil, unanswered(err)
 	}
@@ -97,12 +97,12 @@ func (o *Owners) Find(ctx context.Context, owner string, ids []proxy.ObjectID) (
 
 // List lists what the owner has. The error is a *proxy.Fault: NotFound when the list cannot go on where it should.
 func (o *Owners) List(ctx context.Context, owner string, q proxy.ObjectQuery) (proxy.ObjectPage, error) {
+	if o.waiting.has(owner) { // for a moment: what waits is missing in the list
+		return proxy.ObjectPage{}, unanswered(state.ErrUnavailable)
+	}
 	page, err := o.Store.ListObjects(ctx, owner, q)
 	if errors.Is(err, state.ErrNoObject) {
 		return page, proxy.Faultf(proxy.NotFound, "there is no such object")
-	}
-	if err == nil && o.waiting.has(owner) {
-		err = state.ErrUnavailable // for a moment: what waits is missing in the list
 	}
 	return page, unanswered(err)
 }

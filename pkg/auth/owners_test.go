@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"reflect"
@@ -91,14 +92,47 @@ func TestOwnersWithoutState(t *testing.T) {
 		t.Errorf("%v wait", n)
 	}
 	s.Off(false)
+	allTold(t, o)
+	page, err := o.List(t.Context(), "c/a", proxy.ObjectQuery{Family: "file", Limit: 9})
+	if err != nil || !reflect.DeepEqual(page.Objects, []proxy.Object{made, before}) {
+		t.Errorf("%+v, %v", page, err)
+	}
+}
+
+// lateStore looked before it was told, and answers afterwards.
+type lateStore struct {
+	*statetest.Switchable
+	told func()
+}
+
+func (s lateStore) FindObjects(context.Context, string, []proxy.ObjectID) ([]proxy.Object, error) {
+	s.told()
+	return nil, nil
+}
+
+// What is told while the state looks for it is found all the same.
+func TestOwnersAreToldMeanwhile(t *testing.T) {
+	o, s := owners(t)
+	made, other := file("file-1"), file("file-2")
+	s.Off(true)
+	o.Keep(t.Context(), "c/a", []proxy.Object{made})
+	o.Store = lateStore{s, func() {
+		s.Off(false)
+		allTold(t, o)
+	}}
+	got, err := o.Find(t.Context(), "c/a", []proxy.ObjectID{made.ObjectID, other.ObjectID})
+	if err != nil || !reflect.DeepEqual(got, map[proxy.ObjectID]proxy.Object{made.ObjectID: made}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// allTold waits until nothing waits.
+func allTold(t *testing.T, o *Owners) {
+	t.Helper()
 	for end := time.Now().Add(time.Minute); o.waiting.size() > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("nobody tells it")
 		}
-	}
-	page, err := o.List(t.Context(), "c/a", proxy.ObjectQuery{Family: "file", Limit: 9})
-	if err != nil || !reflect.DeepEqual(page.Objects, []proxy.Object{made, before}) {
-		t.Errorf("%+v, %v", page, err)
 	}
 }
 

@@ -69,10 +69,13 @@ func (w *waiting) add(n news, err error) {
 		w.log.Warn("whose some stored objects are is told to the shared state later", "error", err)
 	}
 	w.queue, w.count = append(w.queue, n), w.count+n.size()
-	for lost := 0; w.count > mostWaiting && len(w.queue) > 1; {
+	lost := 0
+	for w.count > mostWaiting && len(w.queue) > 1 {
 		lost += w.queue[0].size()
 		w.count -= w.queue[0].size()
 		w.queue = w.queue[1:]
+	}
+	if lost > 0 {
 		w.log.Error("some stored objects have no owner now: too many waited to be told; an operator can adopt them", "objects", lost)
 	}
 	select {

@@ -66,6 +66,9 @@ func (s *share) standings(now time.Time) []Standing {
 			if is.Resets = s.stand[i].full; !is.Resets.After(now) {
 				is.Resets = time.Time{}
 			}
+			if s.terms.isQuota(i) {
+				is.Resets = is.Resets.Round(time.Second) // periods end at whole seconds
+			}
 		}
 		all = append(all, is)
 	}
