@@ -112,6 +112,31 @@ func TestOperatorsGuide(t *testing.T) {
 	}
 }
 
+// The examples of the page on stored objects: what was there before is given to a client, listed, and taken away.
+func TestObjectsGuide(t *testing.T) {
+	english := examples(t, "docs/objects.md")
+	if chinese := examples(t, "docs/objects.zh-CN.md"); !slices.Equal(english, chinese) {
+		t.Error("the two pages have other examples")
+	}
+	r := start(t, fmt.Sprintf(`OPENAI_API_KEYS=[{"id":"a","key":%q,"account":"org-a"}]`, keyA), fmt.Sprintf(`CLIENT_TOKENS=[{"id":"other","token":%q}]`, token))
+	setup := fmt.Sprintf("export PROXY=http://127.0.0.1:%s ADMIN=\"Authorization: Bearer $(cat %s/admin-token)\"\n", r.port, r.dir)
+	ran := 0
+	for i, e := range english {
+		if e.language != "bash" {
+			continue
+		}
+		ran++
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			if out := runExample(t, e.language, setup, e.text); !strings.Contains(out, `"file-abc123"`) {
+				t.Errorf("it printed %q", out)
+			}
+		})
+	}
+	if ran == 0 {
+		t.Error("there is none")
+	}
+}
+
 // runExample runs an example as its reader would and returns what it printed.
 func runExample(t *testing.T, language, setup, text string) string {
 	t.Helper()
