@@ -31,7 +31,7 @@ func ReadEventHeads(event []byte) (heads []Head, create bool) {
 	gjson.Parse(view(event)).ForEach(func(key, value gjson.Result) bool {
 		switch key.String() {
 		case "type":
-			create = create || value.Str == "response.create"
+			create = create || value.Str == createsResponse
 		case "response", "session":
 			if value.IsObject() {
 				heads = append(heads, ReadHead([]byte(value.Raw)))
@@ -40,4 +40,16 @@ func ReadEventHeads(event []byte) (heads []Head, create bool) {
 		return true
 	})
 	return heads, create
+}
+
+// createsResponse is the type of the event that asks for an answer.
+const createsResponse = "response.create"
+
+// AsksForResponse reports whether an event of a caller asks for an answer, whichever of two types in it the upstream takes.
+func AsksForResponse(event []byte) (asks bool) {
+	gjson.Parse(view(event)).ForEach(func(key, value gjson.Result) bool {
+		asks = key.String() == "type" && value.Str == createsResponse
+		return !asks
+	})
+	return asks
 }
