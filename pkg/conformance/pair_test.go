@@ -174,6 +174,15 @@ func (p *pair) foreign(t *testing.T, what string, reach func(openai.Client) erro
 	}
 }
 
+// answers checks that the SDK says an error of the status.
+func answers(t *testing.T, what string, err error, status int) {
+	t.Helper()
+	var no *openai.Error
+	if !errors.As(err, &no) || no.StatusCode != status {
+		t.Errorf("%s: %v, want %d", what, err, status)
+	}
+}
+
 func total(requests map[string]int64) (n int64) {
 	for _, one := range requests {
 		n += one
