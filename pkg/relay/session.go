@@ -3,8 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"strconv"
-	"sync"
 	"time"
 
 	"openai-api-proxy/pkg/admission"
@@ -43,14 +41,6 @@ func (r *Relay) session(ctx context.Context, c claim, call *proxy.Call, t *try, 
 	return s
 }
 
-// conversation are the responses of a session that have not ended. Both sides speak at once.
-type conversation struct {
-	mu    sync.Mutex          // guards all; not held while the state is asked
-	asked []*admission.Permit // by the caller, of the upstream that has not begun them
-	begun []*admission.Permit
-	turns int // events of ours
-}
-
 // gate looks at what asks for a response before the upstream has it: one that the client's limits do not allow is refused, and the
 // session goes on. look is the gate that there would be without limits.
 func (s *session) gate(ctx context.Context, look func([]byte) error) func([]byte) error {
@@ -75,12 +65,6 @@ func (s *session) gate(ctx context.Context, look func([]byte) error) func([]byte
 	}
 }
 
-func (c *conversation) ask(p *admission.Permit) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.asked = append(c.asked, p)
-}
-
 // refuse answers what asks for a response in place of the upstream, with the error that a request would have.
 func (s *session) refuse(text []byte, err error) error {
 	status, e := 503, openai.Error{Message: "internal error", Type: "server_error", Code: string(proxy.Internal)}
@@ -94,11 +78,7 @@ func (s *session) refuse(text []byte, err error) error {
 			status, e.Type = 429, "insufficient_quota"
 		}
 	}
-	s.talk.mu.Lock()
-	s.talk.turns++
-	id := "event_" + s.call.ID + "n" + strconv.Itoa(s.talk.turns)
-	s.talk.mu.Unlock()
-	return &upstream.Unsaid{Event: e.Answer(text, id, status)}
+	return &upstream.Unsaid{Event: e.Answer(text, "event_"+s.call.ID+s.talk.turn(), status)}
 }
 
 // hear takes what the upstream says. An error ends the session: the upstream answers without being asked, as it does where it finds
@@ -138,45 +118,6 @@ func (s *session) hear(ctx context.Context, t openai.Told) (err error) {
 		return errors.New(f.Public)
 	}
 	return nil // not to know is no reason to end it
-}
-
-// begin notes that a response has begun that was asked for; false: none was.
-func (c *conversation) begin() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.asked) == 0 {
-		return false
-	}
-	c.begun, c.asked = append(c.begun, c.asked[0]), c.asked[1:]
-	return true
-}
-
-func (c *conversation) began(p *admission.Permit) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.begun = append(c.begun, p)
-}
-
-// end is the permit of a response that has ended; nil: none had begun.
-func (c *conversation) end() *admission.Permit {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return first(&c.begun)
-}
-
-// refused is the permit of a response that will not begin; nil: none was asked for. It is not said whether a response was refused
-// or something else: if one begins all the same, it takes another permit.
-func (c *conversation) refused() *admission.Permit {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return first(&c.asked)
-}
-
-func first(of *[]*admission.Permit) (p *admission.Permit) {
-	if len(*of) > 0 {
-		p, *of = (*of)[0], (*of)[1:]
-	}
-	return p
 }
 
 // model is the one by which is charged: the caller's, or for want of one that of the upstream.
