@@ -47,7 +47,7 @@ func TestRealtimeLimits(t *testing.T) {
 		"a strict client":        {realtime, "strict", 400},
 		"another model":          {"/v1/realtime?model=gpt-4o", "models", 403},
 		"two models":             {realtime + "&model=gpt-4o", "models", 400},
-		"no model":               {"/v1/realtime?intent=transcription", "models", 400},
+		"no model":               {"/v1/realtime?intent=conversation", "models", 400},
 		"sessions of calls":      {realtime + "&call_id=rtc_1", "slots", 400},
 		"what gives out secrets": {"/v1/realtime/sessions", "models", 403},
 	} {
