@@ -24,23 +24,42 @@ func (x *exchange) stored() {
 	o := x.s.objects
 	o.mu.Lock()
 	a := x.answerStored(o, o.shelfLocked(x.accountName()))
+	if isJSON(a) { // while nobody changes it
+		text, _ := json.Marshal(a) // of strings, numbers and what came as JSON
+		a = func() { x.json(text) }
+	}
 	o.mu.Unlock()
 	switch a := a.(type) {
 	case *refusal:
 		x.refuse(*a)
+	case func():
+		a()
 	case []byte:
 		x.send("application/octet-stream", a)
-	default:
-		text, _ := json.Marshal(a) // of strings, numbers and what came as JSON
-		x.json(text)
 	}
 }
 
-// answerStored does what is asked, and returns a refusal, bytes, or what is to be JSON.
+// isJSON reports whether an answer is to be written as JSON.
+func isJSON(answer any) bool {
+	switch answer.(type) {
+	case *refusal, []byte, func():
+		return false
+	}
+	return true
+}
+
+// answerStored does what is asked, and returns a refusal, bytes, what is to be JSON, or what answers once the objects are
+// let go of.
 func (x *exchange) answerStored(o *objects, s *shelf) any {
 	path := x.r.URL.Path
 	if no := x.dangling(s); no != nil {
 		return no
+	}
+	if do := actOf(x.r.Method, path); do != nil {
+		if no := absent(s, path); no != nil {
+			return no
+		}
+		return do(x, o, s)
 	}
 	before, last := cutLast(path)
 	if k, isCollection := kindOf(path); isCollection {
@@ -94,6 +113,7 @@ func eachPointer(value gjson.Result, see func(name, id string)) {
 	}
 	value.ForEach(func(key, inner gjson.Result) bool {
 		switch {
+		case key.Str == "metadata" || key.Str == "item": // the caller's own names
 		case inner.Type == gjson.String:
 			see(key.Str, inner.Str)
 		case inner.IsArray() && inner.Get("0").Type == gjson.String:
@@ -111,17 +131,8 @@ func eachPointer(value gjson.Result, see func(name, id string)) {
 func (x *exchange) create(o *objects, s *shelf, collection string, k kind) any {
 	one := x.newObject(o, collection, k)
 	s.add(one)
-	switch k.collection {
-	case "/v1/conversations/*/items":
+	if k.collection == "/v1/conversations/*/items" {
 		return map[string]any{"object": "list", "data": []any{one.fields}, "first_id": one.id(), "last_id": one.id(), "has_more": false}
-	case "/v1/threads":
-		if x.r.URL.Path == "/v1/threads/runs" {
-			runs, _ := kindOf(one.path + "/runs")
-			run := x.newObject(o, one.path+"/runs", runs)
-			run.fields["thread_id"] = one.id()
-			s.add(run)
-			return run.fields
-		}
 	}
 	return one.fields
 }
@@ -183,9 +194,6 @@ func (x *exchange) act(o *objects, s *shelf, one *object, name string) any {
 	case name == "complete":
 		file := x.outcome(o, s, "assistants")
 		one.fields["file"] = file.fields
-	case name == "remix":
-		videos, _ := kindOf("/v1/videos")
-		return x.create(o, s, "/v1/videos", videos)
 	case name == "content":
 		if one.content != nil {
 			return one.content
