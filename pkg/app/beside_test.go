@@ -107,7 +107,9 @@ func TestBesideTheNewest(t *testing.T) {
 // An evaluation of all that an account stores is refused with what to do instead. Alone in one account it passes.
 func TestEvaluationsOfAll(t *testing.T) {
 	mock, url := upstream(t)
-	mock.Configure(func(s *mockopenai.Settings) { s.Accounts = map[string]string{keyNumber(1): "x", keyNumber(1) + "2": "x"} })
+	mock.Configure(func(s *mockopenai.Settings) {
+		s.Accounts = map[string]string{keyNumber(1): "x", keyNumber(1) + "2": "x"}
+	})
 	shared := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "CLIENT_TOKENS": owning})
 	eval := shared.post(t, "/v1/evals", tokenOfA, `{"data_source_config":{"type":"custom","item_schema":{}}}`).id()
 	run := `{"data_source":{"type":"completions","source":{"type":"stored_completions","metadata":{}}}}`

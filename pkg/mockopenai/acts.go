@@ -1,93 +1,79 @@
 package mockopenai
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
-
-	"github.com/tidwall/gjson"
 )
 
-// act is an operation on stored objects that does more than make one, show it, change its fields or drop it.
-type act struct {
-	method, template string
-	do               func(x *exchange, o *objects, s *shelf) any // what it returns is what answerStored does, or a func(): see stored
-}
-
-// acts are looked at in order, behind what a request points at and before what is done with any object.
-var acts = slicesOf(threadActs, runActs, evalActs, videoActs, skillActs)
-
-func slicesOf(families ...[]act) (all []act) {
-	for _, f := range families {
-		all = append(all, f...)
+// create makes an object of what the body says.
+func (x *exchange) create(o *objects, s *shelf, collection string, k kind) any {
+	switch k.collection {
+	case "/v1/files":
+		return x.createFile(o, s)
+	case "/v1/uploads":
+		return x.createUpload(o, s, k)
+	case "/v1/uploads/*/parts":
+		return x.createPart(o, s, collection, k)
+	case "/v1/vector_stores":
+		return x.createVectorStore(o, s, k)
+	case "/v1/vector_stores/*/files":
+		return x.addToVectorStore(o, s, collection)
+	case "/v1/vector_stores/*/file_batches":
+		return x.addBatch(o, s, collection, k)
+	case "/v1/containers":
+		return x.createContainer(o, s, k)
+	case "/v1/containers/*/files":
+		return x.createContainerFile(o, s, collection)
 	}
-	return all
-}
-
-// actOf is what a method and a path do beyond the usual; nil: nothing.
-func actOf(method, path string) func(*exchange, *objects, *shelf) any {
-	for _, a := range acts {
-		if a.method == method && samePath(a.template, path) {
-			return a.do
-		}
-	}
-	return nil
-}
-
-// absent refuses a path within something that the account has not.
-func absent(s *shelf, path string) *refusal {
-	for inner, _ := cutLast(path); inner != ""; inner, _ = cutLast(inner) {
-		collection, _ := cutLast(inner)
-		_, isItem := kindOf(collection)
-		if _, isCollection := kindOf(inner); isItem && !isCollection && s.byPath[inner] == nil {
-			return missing(inner)
-		}
-	}
-	return nil
-}
-
-// put stores a new object of a collection, which has these fields besides the usual ones.
-func (x *exchange) put(o *objects, s *shelf, collection string, fields map[string]any) *object {
-	k, _ := kindOf(collection)
-	at := o.nextLocked()
-	id := fmt.Sprintf("%s%sx%d", k.prefix, x.s.instance, o.made)
-	all := map[string]any{"id": id, "object": k.object, "created_at": at}
-	maps.Copy(all, fields)
-	one := &object{path: collection + "/" + id, fields: all, created: at}
+	one := x.newObject(o, collection, k)
 	s.add(one)
-	return one
-}
-
-// marked are fields with the metadata of the request, where the real one takes none: tests find by it whose an object is.
-func (x *exchange) marked(fields map[string]any) map[string]any {
-	if metadata := x.ask.doc.Get("metadata"); metadata.Exists() {
-		fields["metadata"] = json.RawMessage(metadata.Raw)
+	if k.collection == "/v1/conversations/*/items" {
+		return map[string]any{"object": "list", "data": []any{one.fields}, "first_id": one.id(), "last_id": one.id(), "has_more": false}
 	}
-	return fields
+	return one.fields
 }
 
-// look is a part of what an object has, by a path of gjson.
-func (o *object) look(path string) gjson.Result {
-	text, _ := json.Marshal(o.fields) // of strings, numbers and what came as JSON
-	return gjson.GetBytes(text, path)
-}
-
-// showing is what an object is like now, while it is streamed.
-func (o *object) showing() string {
-	text, _ := json.Marshal(o.fields)
-	return string(text)
-}
-
-// raw is a value as it came; the other one if it did not.
-func raw(value gjson.Result, otherwise string) json.RawMessage {
-	if !value.Exists() {
-		return json.RawMessage(otherwise)
+// act does something with an object; rest is what the path has behind that of the object.
+func (x *exchange) act(o *objects, s *shelf, one *object, rest string) any {
+	switch x.r.Method + " " + one.kind().collection + "/*" + rest {
+	case "POST /v1/uploads/*/complete":
+		return x.completeUpload(o, s, one)
+	case "POST /v1/uploads/*/cancel":
+		return cancelUpload(one)
+	case "POST /v1/vector_stores/*/search":
+		return x.search(s, one)
+	case "GET /v1/vector_stores/*/files/*/content":
+		return contentPage(s, one)
+	case "GET /v1/vector_stores/*/file_batches/*/files":
+		return x.list(s.filesOfBatch(one))
+	case "POST /v1/vector_stores/*/file_batches/*/cancel":
+		s.endBatch(one, "cancelled")
+		return one.fields
 	}
-	return json.RawMessage(value.Raw)
+	switch _, name := cutLast(rest); {
+	case name == "content":
+		if one.content != nil {
+			return one.content
+		}
+		return []byte(`{"content_of":"` + one.id() + `"}`)
+	case name == "cancel":
+		one.fields["status"] = "cancelled"
+	case x.r.Method == http.MethodGet:
+		return x.list(nil)
+	}
+	return one.fields
 }
 
-// conflict refuses what cannot be done as things stand.
-func conflict(message string) *refusal {
-	return &refusal{http.StatusBadRequest, "invalid_request_error", "", "", message}
+// deleted is the answer to the deletion of an object, and takes it out of wherever else it lies.
+func (s *shelf) deleted(one *object) any {
+	s.drop(one)
+	named := fmt.Sprint(one.fields["object"], ".deleted")
+	switch one.kind().collection {
+	case "/v1/files":
+		named = "file"
+		s.leaveVectorStores(one.id())
+	case "/v1/vector_stores/*/files":
+		s.count(one.parent())
+	}
+	return map[string]any{"id": one.id(), "object": named, "deleted": true}
 }

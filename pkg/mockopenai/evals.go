@@ -11,7 +11,7 @@ import (
 )
 
 // Runs of an evaluation are done when somebody looks: each item of their source has a result then.
-var evalActs = []act{
+var evalWays = []way{
 	{http.MethodPost, "/v1/evals", func(x *exchange, o *objects, s *shelf) any {
 		doc := x.ask.doc
 		config := map[string]any{"type": doc.Get("data_source_config.type").Str, "schema": map[string]any{"type": "object",

@@ -11,7 +11,7 @@ import (
 
 // Runs go on when somebody looks, or while they are streamed: from queued to requires_action, if there is a function to call
 // and nobody has told yet what it returned, else to completed, with a message and the step that wrote it; see draft.
-var runActs = []act{
+var runWays = []way{
 	{http.MethodPost, "/v1/threads/runs", func(x *exchange, o *objects, s *shelf) any {
 		if no := x.unassisted(); no != nil {
 			return no
@@ -68,7 +68,7 @@ func activeRun(s *shelf, thread string) *object {
 
 func (x *exchange) unassisted() *refusal {
 	if x.ask.text("assistant_id") == "" {
-		return badRequest("assistant_id", "Missing required parameter: 'assistant_id'.")
+		return lacking("assistant_id")
 	}
 	return nil
 }

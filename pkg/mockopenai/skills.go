@@ -6,7 +6,7 @@ import (
 )
 
 // Versions of a skill are counted from 1, and stand in paths by that number.
-var skillActs = []act{
+var skillWays = []way{
 	{http.MethodPost, "/v1/skills", func(x *exchange, o *objects, s *shelf) any {
 		skill := x.put(o, s, "/v1/skills", x.marked(map[string]any{"name": "skill", "description": "what it is for", "default_version": "1"}))
 		x.version(o, s, skill)

@@ -3,7 +3,6 @@ package mockopenai
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,32 +19,24 @@ func (x *exchange) accountName() string {
 }
 
 // stored is every operation on objects that the account stores.
-func (x *exchange) stored() {
+func (x *exchange) stored() { x.storedAnswer()() }
+
+// storedAnswer makes the whole answer while nobody else changes what it shows.
+func (x *exchange) storedAnswer() (answer func()) {
 	o := x.s.objects
 	o.mu.Lock()
-	a := x.answerStored(o, o.shelfLocked(x.accountName()))
-	if isJSON(a) { // while nobody changes it
-		text, _ := json.Marshal(a) // of strings, numbers and what came as JSON
-		a = func() { x.json(text) }
-	}
-	o.mu.Unlock()
-	switch a := a.(type) {
+	defer o.mu.Unlock()
+	switch a := x.answerStored(o, o.shelfLocked(x.accountName())).(type) {
 	case *refusal:
-		x.refuse(*a)
+		return func() { x.refuse(*a) }
 	case func():
-		a()
+		return a
 	case []byte:
-		x.send("application/octet-stream", a)
+		return func() { x.send("application/octet-stream", a) }
+	default:
+		text, _ := json.Marshal(a) // of strings, numbers and what came as JSON
+		return func() { x.json(text) }
 	}
-}
-
-// isJSON reports whether an answer is to be written as JSON.
-func isJSON(answer any) bool {
-	switch answer.(type) {
-	case *refusal, []byte, func():
-		return false
-	}
-	return true
 }
 
 // answerStored does what is asked, and returns a refusal, bytes, what is to be JSON, or what answers once the objects are
@@ -55,14 +46,17 @@ func (x *exchange) answerStored(o *objects, s *shelf) any {
 	if no := x.dangling(s); no != nil {
 		return no
 	}
-	if do := actOf(x.r.Method, path); do != nil {
+	if do := wayOf(x.r.Method, path); do != nil {
 		if no := absent(s, path); no != nil {
 			return no
 		}
 		return do(x, o, s)
 	}
-	before, last := cutLast(path)
-	if k, isCollection := kindOf(path); isCollection {
+	if x.r.Method == http.MethodGet {
+		s.work(path)
+	}
+	before, _ := cutLast(path)
+	if k, found := kindOf(path); found {
 		if parent, _ := cutLast(path); strings.Contains(k.collection, "*") && s.byPath[parent] == nil {
 			return missing(parent)
 		}
@@ -75,12 +69,15 @@ func (x *exchange) answerStored(o *objects, s *shelf) any {
 		k, _ := kindOf(made)
 		return x.create(o, s, made, k)
 	}
-	if _, isItem := kindOf(before); isItem {
+	if isCollection(before) {
 		return x.item(o, s, path)
 	}
 	for rest := before; rest != ""; rest, _ = cutLast(rest) {
 		if one := s.byPath[rest]; one != nil {
-			return x.act(o, s, one, last)
+			return x.act(o, s, one, strings.TrimPrefix(path, rest))
+		}
+		if collection, _ := cutLast(rest); isCollection(collection) {
+			return missing(rest)
 		}
 	}
 	return missing(before)
@@ -127,36 +124,28 @@ func eachPointer(value gjson.Result, see func(name, id string)) {
 	})
 }
 
-// create makes an object of what the body says.
-func (x *exchange) create(o *objects, s *shelf, collection string, k kind) any {
-	one := x.newObject(o, collection, k)
-	s.add(one)
-	if k.collection == "/v1/conversations/*/items" {
-		return map[string]any{"object": "list", "data": []any{one.fields}, "first_id": one.id(), "last_id": one.id(), "has_more": false}
-	}
-	return one.fields
+// bareObject is an object with nothing but what all objects have.
+func (x *exchange) bareObject(o *objects, collection string, k kind) *object {
+	at := o.nextLocked()
+	id := fmt.Sprintf("%s%sx%d", k.prefix, x.s.instance, o.made)
+	return &object{path: collection + "/" + id, created: at, fields: map[string]any{"id": id, "object": k.object, "created_at": at}}
 }
 
+// newObject is one with the fields of the body besides.
 func (x *exchange) newObject(o *objects, collection string, k kind) *object {
-	at := o.nextLocked()
-	fields := map[string]any{}
-	x.ask.doc.ForEach(func(name, value gjson.Result) bool { fields[name.Str] = json.RawMessage(value.Raw); return true })
-	for name, value := range x.ask.form {
-		fields[name] = value
-	}
-	for name, size := range x.ask.files {
-		fields["filename"], fields["bytes"] = name, size
-	}
-	id := fmt.Sprintf("%s%sx%d", k.prefix, x.s.instance, o.made)
-	if k.prefix == "" { // it is another object's place here
-		id = x.ask.text("file_id")
-	}
-	usual := map[string]any{"id": id, "object": k.object, "created_at": at, "status": "completed"}
+	one := x.bareObject(o, collection, k)
+	one.fields["status"] = "completed"
 	if k.collection == "/v1/batches" {
-		usual["status"] = "validating"
+		one.fields["status"] = "validating"
 	}
-	maps.Copy(fields, usual)
-	return &object{path: collection + "/" + id, fields: fields, content: x.ask.held, created: at}
+	one.content = x.ask.held
+	says := map[string]any{}
+	x.ask.doc.ForEach(func(name, value gjson.Result) bool { says[name.Str] = json.RawMessage(value.Raw); return true })
+	for name, value := range x.ask.form {
+		says[name] = value
+	}
+	one.usual(says)
+	return one
 }
 
 // item is GET, POST or DELETE of an object.
@@ -167,8 +156,7 @@ func (x *exchange) item(o *objects, s *shelf, path string) any {
 	}
 	switch x.r.Method {
 	case http.MethodDelete:
-		s.drop(one)
-		return map[string]any{"id": one.id(), "object": fmt.Sprint(one.fields["object"], ".deleted"), "deleted": true}
+		return s.deleted(one)
 	case http.MethodPost:
 		x.ask.doc.ForEach(func(name, value gjson.Result) bool { one.fields[name.Str] = json.RawMessage(value.Raw); return true })
 	}
@@ -181,30 +169,11 @@ func (x *exchange) item(o *objects, s *shelf, path string) any {
 
 // outcome is a file that the account was made.
 func (x *exchange) outcome(o *objects, s *shelf, purpose string) *object {
-	files, _ := kindOf("/v1/files")
-	file := x.newObject(o, "/v1/files", files)
-	file.fields["purpose"] = purpose
-	s.add(file)
+	file := x.newFile(o, s, purpose, purpose+".jsonl", nil, 0)
+	file.content = []byte(`{"content_of":"` + file.id() + `"}`)
+	file.size = int64(len(file.content))
+	file.fields["bytes"] = file.size
 	return file
-}
-
-// act does something with an object.
-func (x *exchange) act(o *objects, s *shelf, one *object, name string) any {
-	switch {
-	case name == "complete":
-		file := x.outcome(o, s, "assistants")
-		one.fields["file"] = file.fields
-	case name == "content":
-		if one.content != nil {
-			return one.content
-		}
-		return []byte(`{"content_of":"` + one.id() + `"}`)
-	case name == "cancel":
-		one.fields["status"] = "cancelled"
-	case x.r.Method == http.MethodGet || name == "search":
-		return x.list(nil)
-	}
-	return one.fields
 }
 
 // list answers with a page of objects.
@@ -214,15 +183,15 @@ func (x *exchange) list(all []*object) any {
 	if err != nil {
 		limit = 20
 	}
-	part, more, ok := page(all, query, limit)
-	if !ok {
-		return badRequest("after", "No such object: "+query.Get("after"))
+	part, more, no := page(all, query, limit)
+	if no != nil {
+		return no
 	}
 	data := make([]any, 0, len(part))
 	for _, o := range part {
 		data = append(data, o.fields)
 	}
-	a := map[string]any{"object": "list", "data": data, "has_more": more}
+	a := map[string]any{"object": "list", "data": data, "first_id": nil, "last_id": nil, "has_more": more}
 	if len(part) > 0 {
 		a["first_id"], a["last_id"] = part[0].id(), part[len(part)-1].id()
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-var threadActs = []act{
+var threadWays = []way{
 	{http.MethodPost, "/v1/assistants", func(x *exchange, o *objects, s *shelf) any {
 		doc := x.ask.doc
 		return x.put(o, s, "/v1/assistants", map[string]any{"name": raw(doc.Get("name"), "null"), "model": x.ask.model,
@@ -60,16 +60,21 @@ func (x *exchange) resources(o *objects, s *shelf, given gjson.Result) map[strin
 			ids = append(ids, id.Str)
 		}
 		for _, described := range search.Get("vector_stores").Array() {
-			ids = append(ids, x.vectorStore(o, s, described).id())
+			ids = append(ids, x.vectorStore(o, s, described, described.Get("file_ids").Array()...).id())
 		}
 		all["file_search"] = map[string]any{"vector_store_ids": ids}
 	}
 	return all
 }
 
-func (x *exchange) vectorStore(o *objects, s *shelf, described gjson.Result) *object {
-	return x.put(o, s, "/v1/vector_stores", map[string]any{"name": nil, "status": "completed",
-		"metadata": raw(described.Get("metadata"), "{}")})
+// vectorStore makes a vector store of files.
+func (x *exchange) vectorStore(o *objects, s *shelf, described gjson.Result, files ...gjson.Result) *object {
+	store := x.put(o, s, vectorStores, map[string]any{"name": nil, "status": "completed", "metadata": raw(described.Get("metadata"), "{}")})
+	for _, file := range files {
+		x.putFile(o, s, store, file.Str, described)
+	}
+	s.count(store.path)
+	return store
 }
 
 // message adds a message of the caller to a thread. A file that is attached to be searched is put into a vector store of the
@@ -78,7 +83,7 @@ func (x *exchange) message(o *objects, s *shelf, thread *object, spec gjson.Resu
 	for _, attached := range spec.Get("attachments").Array() {
 		resources := thread.fields["tool_resources"].(map[string]any)
 		if attached.Get(`tools.#(type=="file_search")`).Exists() && resources["file_search"] == nil {
-			resources["file_search"] = map[string]any{"vector_store_ids": []string{x.vectorStore(o, s, attached).id()}}
+			resources["file_search"] = map[string]any{"vector_store_ids": []string{x.vectorStore(o, s, attached, attached.Get("file_id")).id()}}
 		}
 	}
 	return x.put(o, s, thread.path+"/messages", map[string]any{"thread_id": thread.id(), "status": "completed",

@@ -3,7 +3,7 @@ package mockopenai
 import "net/http"
 
 // Videos are done when somebody looks.
-var videoActs = []act{
+var videoWays = []way{
 	{http.MethodPost, "/v1/videos", func(x *exchange, o *objects, s *shelf) any { return x.video(o, s, nil).fields }},
 	{http.MethodPost, "/v1/videos/*/remix", func(x *exchange, o *objects, s *shelf) any {
 		path, _ := cutLast(x.r.URL.Path)
@@ -64,7 +64,7 @@ func (x *exchange) again(o *objects, s *shelf) any {
 	from := s.byPath["/v1/videos/"+id]
 	switch {
 	case id == "" && x.ask.files["video"] == 0:
-		return badRequest("video", "Missing required parameter: 'video'.")
+		return lacking("video")
 	case id != "" && from == nil:
 		return missing("/v1/videos/" + id)
 	}
