@@ -31,6 +31,8 @@ type object struct {
 	fields  map[string]any
 	looked  bool
 	content []byte // of a file that was uploaded
+	input   string // of a response, or the messages of a chat: JSON
+	work    *work  // of a response that is made in the background; nil: it is not
 	created int64
 }
 

@@ -24,14 +24,16 @@ func (x *exchange) stored() {
 	o := x.s.objects
 	o.mu.Lock()
 	a := x.answerStored(o, o.shelfLocked(x.accountName()))
+	text, _ := json.Marshal(a) // of strings, numbers and what came as JSON, or not used
 	o.mu.Unlock()
 	switch a := a.(type) {
 	case *refusal:
 		x.refuse(*a)
 	case []byte:
 		x.send("application/octet-stream", a)
+	case *resumption:
+		x.resume(a)
 	default:
-		text, _ := json.Marshal(a) // of strings, numbers and what came as JSON
 		x.json(text)
 	}
 }
@@ -50,7 +52,7 @@ func (x *exchange) answerStored(o *objects, s *shelf) any {
 		if x.r.Method == http.MethodPost {
 			return x.create(o, s, path, k)
 		}
-		return x.list(s.in(path))
+		return x.list(chosen(path, s.in(path), x.r.URL.Query()))
 	}
 	if made := makers[path]; made != "" {
 		k, _ := kindOf(made)
@@ -109,11 +111,15 @@ func eachPointer(value gjson.Result, see func(name, id string)) {
 
 // create makes an object of what the body says.
 func (x *exchange) create(o *objects, s *shelf, collection string, k kind) any {
+	if k.collection == "/v1/conversations/*/items" {
+		return x.addItems(o, s, collection)
+	}
 	one := x.newObject(o, collection, k)
 	s.add(one)
 	switch k.collection {
-	case "/v1/conversations/*/items":
-		return map[string]any{"object": "list", "data": []any{one.fields}, "first_id": one.id(), "last_id": one.id(), "has_more": false}
+	case "/v1/conversations":
+		delete(one.fields, "items")
+		x.addItems(o, s, one.path+"/items")
 	case "/v1/threads":
 		if x.r.URL.Path == "/v1/threads/runs" {
 			runs, _ := kindOf(one.path + "/runs")
@@ -141,8 +147,11 @@ func (x *exchange) newObject(o *objects, collection string, k kind) *object {
 		id = x.ask.text("file_id")
 	}
 	usual := map[string]any{"id": id, "object": k.object, "created_at": at, "status": "completed"}
-	if k.collection == "/v1/batches" {
+	switch k.collection {
+	case "/v1/batches":
 		usual["status"] = "validating"
+	case "/v1/fine_tuning/jobs":
+		usual["status"] = "validating_files"
 	}
 	maps.Copy(fields, usual)
 	return &object{path: collection + "/" + id, fields: fields, content: x.ask.held, created: at}
@@ -157,9 +166,18 @@ func (x *exchange) item(o *objects, s *shelf, path string) any {
 	switch x.r.Method {
 	case http.MethodDelete:
 		s.drop(one)
+		if talk := talkOf(s, one); talk != nil {
+			return talk.fields
+		}
 		return map[string]any{"id": one.id(), "object": fmt.Sprint(one.fields["object"], ".deleted"), "deleted": true}
 	case http.MethodPost:
 		x.ask.doc.ForEach(func(name, value gjson.Result) bool { one.fields[name.Str] = json.RawMessage(value.Raw); return true })
+	}
+	if x.r.Method == http.MethodGet && strings.HasPrefix(path, "/v1/responses/") {
+		return x.lookAt(one)
+	}
+	if x.r.Method == http.MethodGet && strings.HasPrefix(path, "/v1/fine_tuning/jobs/") {
+		x.tune(o, s, one)
 	}
 	if strings.HasPrefix(path, "/v1/batches/") && !one.looked { // it is done when somebody looks
 		one.looked = true
@@ -179,6 +197,9 @@ func (x *exchange) outcome(o *objects, s *shelf, purpose string) *object {
 
 // act does something with an object.
 func (x *exchange) act(o *objects, s *shelf, one *object, name string) any {
+	if does := deedOf(one, name); does != nil {
+		return does(x, o, s, one)
+	}
 	switch {
 	case name == "complete":
 		file := x.outcome(o, s, "assistants")
@@ -202,6 +223,9 @@ func (x *exchange) act(o *objects, s *shelf, one *object, name string) any {
 // list answers with a page of objects.
 func (x *exchange) list(all []*object) any {
 	query := x.r.URL.Query()
+	if query.Get("order") == "" && ascending(x.r.URL.Path) {
+		query.Set("order", "asc")
+	}
 	limit, err := strconv.Atoi(query.Get("limit"))
 	if err != nil {
 		limit = 20
@@ -221,20 +245,26 @@ func (x *exchange) list(all []*object) any {
 	return a
 }
 
-// keep stores the answer of an inference operation. It must do so before the caller hears of the id.
-func (x *exchange) keep(collection, text string) {
+// keep stores the answer of an inference operation, and what is still to be done for it. It must do so before the caller hears of
+// the id.
+func (x *exchange) keep(collection, text string, w *work) *object {
 	fields := map[string]any{}
-	if json.Unmarshal([]byte(text), &fields) != nil {
-		return
-	}
+	_ = json.Unmarshal([]byte(text), &fields) // it is ours
 	if metadata := x.ask.doc.Get("metadata"); metadata.Exists() {
 		fields["metadata"] = json.RawMessage(metadata.Raw)
+	}
+	if w != nil {
+		w.done["metadata"] = fields["metadata"]
 	}
 	id, _ := fields["id"].(string)
 	o := x.s.objects
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.shelfLocked(x.accountName()).add(&object{path: collection + "/" + id, fields: fields})
+	one := &object{path: collection + "/" + id, fields: fields, input: x.input(), work: w}
+	s := o.shelfLocked(x.accountName())
+	s.add(one)
+	x.addTalk(s, one)
+	return one
 }
 
 // dangles refuses an inference that points at something which the account has not, and reports whether it did.
