@@ -46,6 +46,7 @@ type want struct {
 	path   []string
 	object string // path of the object that the place belongs to
 	family Family // empty: the time is wanted at which the object was made
+	sealed bool   // no id stands there, but what has one by its beginning
 }
 
 type sighted struct {
@@ -107,7 +108,7 @@ func (f *Finder) want(path string, family Family) {
 	if len(segments) > deepestWanted || len(f.wants) == 64 {
 		return
 	}
-	f.wants = append(f.wants, want{segments, strings.Join(segments[:len(segments)-1], "."), family})
+	f.wants = append(f.wants, want{segments, strings.Join(segments[:len(segments)-1], "."), family, isSealed(path)})
 }
 
 // restart begins with another document.
@@ -285,9 +286,13 @@ func (f *Finder) endText() {
 	switch {
 	case kind == isName && good:
 		t.at = f.leading(t.wants, string(f.kept))
-	case kind == isValue && good && IsObjectID(string(f.kept)):
-		w := f.wants[f.here(false)]
-		f.sight(w, string(f.kept))
+	case kind != isValue:
+	case f.wants[f.here(false)].sealed:
+		if len(f.kept) > 0 { // longer than any id, it is spoiled, and its beginning is there
+			f.sight(f.wants[f.here(false)], sealID(string(f.kept)))
+		}
+	case good && IsObjectID(string(f.kept)):
+		f.sight(f.wants[f.here(false)], string(f.kept))
 	}
 }
 

@@ -30,7 +30,7 @@ func sightings(contentType, answer string, makes []Made, piece func() int) (all 
 func whole() int { return 1 << 20 }
 
 func TestFinder(t *testing.T) {
-	file := []Made{{Files, "id"}}
+	file, sealed := []Made{{Files, "id"}}, strings.Repeat("gAAAAAB_", 100)
 	response := []Made{{Responses, "id"}, {Responses, "response.id"}, {Containers, "output.#.container_id"}, {Items, "response.output.#.id"}}
 	for name, c := range map[string]struct {
 		makes        []Made
@@ -58,8 +58,10 @@ func TestFinder(t *testing.T) {
 		"no space, and a return":    {response, "events", "data:{\"response\":{\"id\":\"resp_1\"}}\r\n\r\n", "response:resp_1"},
 		"not in another field":      {response, "events", "id: {\"id\":\"no\"}\n: data: {\"id\":\"no\"}\nxdata: {\"id\":\"no\"}\n\n", ""},
 		"not beyond a broken event": {response, "events", "data: {\"x\":{\"y\":\ndata: \"id\":\"no\"}\n\ndata: [DONE]\n\n", ""},
-		"too deep to matter":        {file, "", strings.Repeat(`{"id":`, 40) + `"no"` + strings.Repeat("}", 40), ""},
-		"behind what is too deep":   {file, "", `{"x":` + strings.Repeat(`{"id":[`, 40) + strings.Repeat("]}", 40) + `,"id":"file-1"}`, "file:file-1"},
+		"what is sealed": {[]Made{{Items, "output.#.encrypted_content"}}, "", `{"output":[{"encrypted_content":"` + sealed + `"},{"encrypted_content":""},` +
+			`{"encrypted_content":null},{"encrypted_content":"short"}]}`, "item:" + sealID(sealed) + " item:" + sealID("short")},
+		"too deep to matter":      {file, "", strings.Repeat(`{"id":`, 40) + `"no"` + strings.Repeat("}", 40), ""},
+		"behind what is too deep": {file, "", `{"x":` + strings.Repeat(`{"id":[`, 40) + strings.Repeat("]}", 40) + `,"id":"file-1"}`, "file:file-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kind := "application/json; charset=utf-8"
