@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -40,6 +41,22 @@ func credentials(view *View, req *http.Request) http.Header {
 		h.Add("Authorization", "Bearer "+token)
 	}
 	return h
+}
+
+// still asks whether the caller of a session could open it now, by the view that is in force then, and until when that holds.
+func (e *Edge) still(call *proxy.Call, header http.Header, addr netip.Addr) func() (time.Time, error) {
+	was := call.Client
+	return func() (time.Time, error) {
+		now, until := e.view.Load().Auth.Still(header, addr)
+		switch {
+		case now == nil || now.ID != was.ID:
+			return until, proxy.Faultf(proxy.InvalidAPIKey, "the API key of this session is no longer valid")
+		case now.Pool != was.Pool || now.Owner() != was.Owner():
+			return until, proxy.Faultf(proxy.InvalidAPIKey, "the client of this session has another pool or group now")
+		default:
+			return until, allowed(now, call)
+		}
+	}
 }
 
 // upgradable refuses what is not how a WebSocket is asked for.

@@ -23,6 +23,7 @@ type ask struct {
 	form   map[string]string // fields of a form; nil if the body is none
 	files  map[string]int64  // sizes of the files of a form, by field
 	held   []byte            // the beginning of the last of them
+	name   string            // what that is called
 }
 
 // text is a field of the body, JSON or form.
@@ -125,7 +126,7 @@ func (a *ask) take(part *multipart.Part) error {
 			return err
 		}
 		n, err := io.Copy(io.Discard, part)
-		a.held = held
+		a.held, a.name = held, part.FileName()
 		a.files[name] += n + int64(len(held))
 		return err
 	}

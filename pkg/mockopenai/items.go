@@ -116,13 +116,3 @@ func cutPrefix(id string) (prefix, suffix string) {
 	}
 	return "", id
 }
-
-// talkOf is the conversation in which an item lies; nil: it is none.
-func talkOf(s *shelf, item *object) *object {
-	items, _ := cutLast(item.path)
-	talk, _ := cutLast(items)
-	if k, _ := kindOf(items); k.collection != "/v1/conversations/*/items" {
-		return nil
-	}
-	return s.byPath[talk]
-}

@@ -54,6 +54,8 @@ func kindOf(path string) (kind, bool) {
 	return kinds[i], true
 }
 
+func isCollection(path string) bool { _, found := kindOf(path); return found }
+
 func samePath(template, path string) bool {
 	want, have := strings.Split(template, "/"), strings.Split(path, "/")
 	return slices.EqualFunc(want, have, func(w, h string) bool { return w == h || w == "*" && h != "" })

@@ -42,7 +42,7 @@ var filters = map[string][]string{"/v1/chat/completions": {"model", "metadata"},
 
 // has reports whether a field, or the member of it that is called key, is the text.
 func (o *object) has(field, key, text string) bool {
-	value := gjson.Parse(asJSON(o.fields[field]))
+	value := o.value(field)
 	if key == "" {
 		return value.String() == text || value.Type == gjson.Null && text == "null"
 	}

@@ -3,7 +3,6 @@ package mockopenai
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,21 +19,23 @@ func (x *exchange) accountName() string {
 }
 
 // stored is every operation on objects that the account stores.
-func (x *exchange) stored() {
+func (x *exchange) stored() { x.storedAnswer()() }
+
+// storedAnswer makes the whole answer while nobody else changes what it shows, and returns what sends it.
+func (x *exchange) storedAnswer() (send func()) {
 	o := x.s.objects
 	o.mu.Lock()
-	a := x.answerStored(o, o.shelfLocked(x.accountName()))
-	text, _ := json.Marshal(a) // of strings, numbers and what came as JSON, or not used
-	o.mu.Unlock()
-	switch a := a.(type) {
+	defer o.mu.Unlock()
+	switch a := x.answerStored(o, o.shelfLocked(x.accountName())).(type) {
 	case *refusal:
-		x.refuse(*a)
-	case []byte:
-		x.send("application/octet-stream", a)
+		return func() { x.refuse(*a) }
 	case *resumption:
-		x.resume(a)
+		return func() { x.resume(a) }
+	case []byte:
+		return func() { x.send("application/octet-stream", a) }
 	default:
-		x.json(text)
+		text, _ := json.Marshal(a) // of strings, numbers and what came as JSON
+		return func() { x.json(text) }
 	}
 }
 
@@ -44,8 +45,11 @@ func (x *exchange) answerStored(o *objects, s *shelf) any {
 	if no := x.dangling(s); no != nil {
 		return no
 	}
-	before, last := cutLast(path)
-	if k, isCollection := kindOf(path); isCollection {
+	if x.r.Method == http.MethodGet {
+		s.work(path)
+	}
+	before, _ := cutLast(path)
+	if k, found := kindOf(path); found {
 		if parent, _ := cutLast(path); strings.Contains(k.collection, "*") && s.byPath[parent] == nil {
 			return missing(parent)
 		}
@@ -58,12 +62,15 @@ func (x *exchange) answerStored(o *objects, s *shelf) any {
 		k, _ := kindOf(made)
 		return x.create(o, s, made, k)
 	}
-	if _, isItem := kindOf(before); isItem {
+	if isCollection(before) {
 		return x.item(o, s, path)
 	}
 	for rest := before; rest != ""; rest, _ = cutLast(rest) {
 		if one := s.byPath[rest]; one != nil {
-			return x.act(o, s, one, last)
+			return x.act(o, s, one, strings.TrimPrefix(path, rest))
+		}
+		if collection, _ := cutLast(rest); isCollection(collection) {
+			return missing(rest)
 		}
 	}
 	return missing(before)
@@ -109,52 +116,31 @@ func eachPointer(value gjson.Result, see func(name, id string)) {
 	})
 }
 
-// create makes an object of what the body says.
-func (x *exchange) create(o *objects, s *shelf, collection string, k kind) any {
-	if k.collection == "/v1/conversations/*/items" {
-		return x.addItems(o, s, collection)
-	}
-	one := x.newObject(o, collection, k)
-	s.add(one)
-	switch k.collection {
-	case "/v1/conversations":
-		delete(one.fields, "items")
-		x.addItems(o, s, one.path+"/items")
-	case "/v1/threads":
-		if x.r.URL.Path == "/v1/threads/runs" {
-			runs, _ := kindOf(one.path + "/runs")
-			run := x.newObject(o, one.path+"/runs", runs)
-			run.fields["thread_id"] = one.id()
-			s.add(run)
-			return run.fields
-		}
-	}
-	return one.fields
+// bareObject is an object with nothing but what all objects have.
+func (x *exchange) bareObject(o *objects, collection string, k kind) *object {
+	at := o.nextLocked()
+	id := fmt.Sprintf("%s%sx%d", k.prefix, x.s.instance, o.made)
+	return &object{path: collection + "/" + id, created: at, fields: map[string]any{"id": id, "object": k.object, "created_at": at}}
 }
 
+// newObject is one with the fields of the body besides.
 func (x *exchange) newObject(o *objects, collection string, k kind) *object {
-	at := o.nextLocked()
-	fields := map[string]any{}
-	x.ask.doc.ForEach(func(name, value gjson.Result) bool { fields[name.Str] = json.RawMessage(value.Raw); return true })
-	for name, value := range x.ask.form {
-		fields[name] = value
-	}
-	for name, size := range x.ask.files {
-		fields["filename"], fields["bytes"] = name, size
-	}
-	id := fmt.Sprintf("%s%sx%d", k.prefix, x.s.instance, o.made)
-	if k.prefix == "" { // it is another object's place here
-		id = x.ask.text("file_id")
-	}
-	usual := map[string]any{"id": id, "object": k.object, "created_at": at, "status": "completed"}
+	one := x.bareObject(o, collection, k)
+	one.fields["status"] = "completed"
 	switch k.collection {
 	case "/v1/batches":
-		usual["status"] = "validating"
+		one.fields["status"] = "validating"
 	case "/v1/fine_tuning/jobs":
-		usual["status"] = "validating_files"
+		one.fields["status"] = "validating_files"
 	}
-	maps.Copy(fields, usual)
-	return &object{path: collection + "/" + id, fields: fields, content: x.ask.held, created: at}
+	one.content = x.ask.held
+	says := map[string]any{}
+	x.ask.doc.ForEach(func(name, value gjson.Result) bool { says[name.Str] = json.RawMessage(value.Raw); return true })
+	for name, value := range x.ask.form {
+		says[name] = value
+	}
+	one.usual(says)
+	return one
 }
 
 // item is GET, POST or DELETE of an object.
@@ -165,59 +151,20 @@ func (x *exchange) item(o *objects, s *shelf, path string) any {
 	}
 	switch x.r.Method {
 	case http.MethodDelete:
-		s.drop(one)
-		if talk := talkOf(s, one); talk != nil {
-			return talk.fields
-		}
-		return map[string]any{"id": one.id(), "object": fmt.Sprint(one.fields["object"], ".deleted"), "deleted": true}
+		return s.deleted(one)
 	case http.MethodPost:
 		x.ask.doc.ForEach(func(name, value gjson.Result) bool { one.fields[name.Str] = json.RawMessage(value.Raw); return true })
 	}
-	if x.r.Method == http.MethodGet && strings.HasPrefix(path, "/v1/responses/") {
-		return x.lookAt(one)
-	}
-	if x.r.Method == http.MethodGet && strings.HasPrefix(path, "/v1/fine_tuning/jobs/") {
-		x.tune(o, s, one)
-	}
-	if strings.HasPrefix(path, "/v1/batches/") && !one.looked { // it is done when somebody looks
-		one.looked = true
-		one.fields["status"], one.fields["output_file_id"] = "completed", x.outcome(o, s, "batch_output").id()
-	}
-	return one.fields
+	return x.look(o, s, one)
 }
 
 // outcome is a file that the account was made.
 func (x *exchange) outcome(o *objects, s *shelf, purpose string) *object {
-	files, _ := kindOf("/v1/files")
-	file := x.newObject(o, "/v1/files", files)
-	file.fields["purpose"] = purpose
-	s.add(file)
+	file := x.newFile(o, s, purpose, purpose+".jsonl", nil, 0)
+	file.content = []byte(`{"content_of":"` + file.id() + `"}`)
+	file.size = int64(len(file.content))
+	file.fields["bytes"] = file.size
 	return file
-}
-
-// act does something with an object.
-func (x *exchange) act(o *objects, s *shelf, one *object, name string) any {
-	if does := deedOf(one, name); does != nil {
-		return does(x, o, s, one)
-	}
-	switch {
-	case name == "complete":
-		file := x.outcome(o, s, "assistants")
-		one.fields["file"] = file.fields
-	case name == "remix":
-		videos, _ := kindOf("/v1/videos")
-		return x.create(o, s, "/v1/videos", videos)
-	case name == "content":
-		if one.content != nil {
-			return one.content
-		}
-		return []byte(`{"content_of":"` + one.id() + `"}`)
-	case name == "cancel":
-		one.fields["status"] = "cancelled"
-	case x.r.Method == http.MethodGet || name == "search":
-		return x.list(nil)
-	}
-	return one.fields
 }
 
 // list answers with a page of objects.
@@ -230,15 +177,15 @@ func (x *exchange) list(all []*object) any {
 	if err != nil {
 		limit = 20
 	}
-	part, more, ok := page(all, query, limit)
-	if !ok {
-		return badRequest("after", "No such object: "+query.Get("after"))
+	part, more, no := page(all, query, limit)
+	if no != nil {
+		return no
 	}
 	data := make([]any, 0, len(part))
 	for _, o := range part {
 		data = append(data, o.fields)
 	}
-	a := map[string]any{"object": "list", "data": data, "has_more": more}
+	a := map[string]any{"object": "list", "data": data, "first_id": nil, "last_id": nil, "has_more": more}
 	if len(part) > 0 {
 		a["first_id"], a["last_id"] = part[0].id(), part[len(part)-1].id()
 	}

@@ -1,9 +1,6 @@
 package mockopenai
 
-import (
-	"encoding/json"
-	"fmt"
-)
+import "fmt"
 
 // steps are those of a fine-tuning job at which a checkpoint is made.
 var steps = []int{100, 200, 300}
@@ -22,7 +19,7 @@ func (x *exchange) tune(o *objects, s *shelf, one *object) {
 
 func tunedModel(job *object) string {
 	_, suffix := cutPrefix(job.id())
-	return fmt.Sprintf("ft:%s:org-mock::%s", text(job.fields["model"]), suffix)
+	return fmt.Sprintf("ft:%s:org-mock::%s", job.text("model"), suffix)
 }
 
 // pauseJob, resumeJob and cancelJob are POST /v1/fine_tuning/jobs/{id}/pause, resume and cancel. What is over cannot be changed.
@@ -41,7 +38,7 @@ func become(job *object, status string) any {
 // showEvents is GET /v1/fine_tuning/jobs/{id}/events.
 func (x *exchange) showEvents(_ *objects, _ *shelf, one *object) any {
 	_, suffix := cutPrefix(one.id())
-	told := []string{"Created fine-tuning job: " + one.id(), "Validating training file: " + text(one.fields["training_file"])}
+	told := []string{"Created fine-tuning job: " + one.id(), "Validating training file: " + one.text("training_file")}
 	for _, step := range steps {
 		told = append(told, fmt.Sprintf("Step %d: training loss=0.25", step))
 	}
@@ -66,16 +63,4 @@ func (x *exchange) showCheckpoints(_ *objects, _ *shelf, one *object) any {
 			"fine_tuning_job_id": one.id(), "step_number": step, "metrics": map[string]any{"step": step, "train_loss": 0.25}})
 	}
 	return x.list(newestFirst(one, all))
-}
-
-// asJSON is a field of an object as JSON.
-func asJSON(field any) string {
-	b, _ := json.Marshal(field) // of strings, numbers and what came as JSON
-	return string(b)
-}
-
-// text is a field of an object that is a text.
-func text(field any) (s string) {
-	_ = json.Unmarshal([]byte(asJSON(field)), &s) // what is none is empty
-	return s
 }

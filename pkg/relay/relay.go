@@ -57,16 +57,17 @@ type Options struct {
 type Relay struct {
 	Options
 	Plan
-	budget  *budget
-	metrics *metrics
+	budget   *budget
+	sessions *sessions
+	metrics  *metrics
 }
 
 // New makes a Relay without a plan; see Under.
 func New(o Options) *Relay {
-	return &Relay{Options: o, budget: newBudget(time.Now), metrics: newMetrics(o.Metrics)}
+	return &Relay{Options: o, budget: newBudget(time.Now), sessions: newSessions(), metrics: newMetrics(o.Metrics)}
 }
 
-// Under is the same relay under another plan: all of them have one retry budget.
+// Under is the same relay under another plan: all of them have one retry budget, and know of each other's sessions.
 func (r *Relay) Under(p Plan) *Relay {
 	other := *r
 	other.Plan = p
@@ -112,6 +113,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	how := upstream.Forwarding{HideUsage: hide && best.answer.Verdict.Outcome == proxy.Served,
 		Head: rec.Method == http.MethodHead, Watch: r.watch(ctx, claim, call, best)}
 	session := r.session(ctx, claim, call, best, permit, &how)
+	defer session.begin()()
 	run.markSpent(w.Header(), best)
 	delivered := best.answer.Forward(w, how)
 	settle(best, delivered, call, rec)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"time"
 
 	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/balancer"
@@ -18,6 +19,8 @@ type session struct {
 	call     *proxy.Call
 	permit   *admission.Permit
 	pick     *balancer.Pick
+	answer   *upstream.Answer
+	runsOut  *time.Timer // guarded by the sessions; nil: nothing does
 	cost     int64
 	told     bool
 	unpriced bool // a part of it
@@ -28,7 +31,7 @@ func (r *Relay) session(ctx context.Context, c claim, call *proxy.Call, t *try, 
 	if !call.Op.Socket {
 		return nil
 	}
-	s := &session{relay: r, call: call, permit: permit, pick: t.pick}
+	s := &session{relay: r, call: call, permit: permit, pick: t.pick, answer: t.answer}
 	how.Gate, how.Charge = r.gate(ctx, c, call, t), s.charge
 	return s
 }

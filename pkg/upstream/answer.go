@@ -66,6 +66,9 @@ func (a *Answer) Close() {
 	}
 }
 
+// End ends a session that goes on: both sides are closed with 1008, and the reason.
+func (a *Answer) End(why error) { a.cancel(refusal{refused, why}) }
+
 // hold reads the body of a failure. One that cannot be read whole keeps its status and loses its body: half of an error
 // would tell the caller less than none.
 func (a *Answer) hold() {

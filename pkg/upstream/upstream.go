@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"openai-api-proxy/pkg/http1"
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
 )
@@ -36,10 +37,11 @@ type Options struct {
 type Client struct {
 	opts      Options
 	transport *http.Transport
-	buffers   sync.Pool    // of *[]byte, for documents
-	small     sync.Pool    // the same, for streams
-	taps      sync.Pool    // of *openai.Tap
-	held      atomic.Int64 // bytes of messages that sessions hold until they were looked at
+	direct    *http1.Transport // for small requests by HTTP/1.1
+	buffers   sync.Pool        // of *[]byte, for documents
+	small     sync.Pool        // the same, for streams
+	taps      sync.Pool        // of *openai.Tap
+	held      atomic.Int64     // bytes of messages that sessions hold until they were looked at
 }
 
 const (
@@ -47,7 +49,13 @@ const (
 	tlsTimeout  = 10 * time.Second
 	// idleConnections per upstream host: the stock 2 would make every burst dial again.
 	idleConnections = 1024
-	copyBuffer      = 16 << 10
+	idleTimeout     = 90 * time.Second
+	// answerHead bounds the head of an answer, in bytes.
+	answerHead = 1 << 20
+	// directBody is the longest body that is sent before the answer is looked for, in bytes: it fits into the buffers of any
+	// socket, so that an upstream which answers without reading it cannot hold us.
+	directBody = 16 << 10
+	copyBuffer = 16 << 10
 	// streamBuffer is about what the transport reads at once: a stream may be open for minutes, with thousands beside it. With
 	// the frame of a chunk around it, it must fit the server's 4 KiB: what does not is written twice.
 	streamBuffer = 4<<10 - 16
@@ -65,7 +73,7 @@ func New(o Options) *Client {
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:   tlsTimeout,
 		MaxIdleConnsPerHost:   idleConnections,
-		IdleConnTimeout:       90 * time.Second,
+		IdleConnTimeout:       idleTimeout,
 		ExpectContinueTimeout: time.Second,
 		// The caller's bytes are the upstream's bytes: nothing is decompressed on the way.
 		DisableCompression: true,
@@ -73,6 +81,8 @@ func New(o Options) *Client {
 		// A half-dead HTTP/2 connection would take many streams with it; ping finds it.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 15 * time.Second},
 	}}
+	c.direct = http1.New(http1.Options{Dial: dialer.DialContext, TLS: c.transport.TLSClientConfig, TLSTimeout: tlsTimeout,
+		IdleTimeout: idleTimeout, MostIdle: idleConnections, MostHead: answerHead})
 	c.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
 	c.small.New = func() any { b := make([]byte, streamBuffer); return &b }
 	c.taps.New = func() any { return new(openai.Tap) }
@@ -82,7 +92,22 @@ func New(o Options) *Client {
 // Close gives up the idle connections.
 func (c *Client) Close() error {
 	c.transport.CloseIdleConnections()
+	c.direct.CloseIdleConnections()
 	return nil
+}
+
+// carrier is what carries a request to the upstream: small ones by plain HTTP go without the two goroutines that the
+// standard transport has for each connection.
+func (c *Client) carrier(req *http.Request, call *proxy.Call) (http.RoundTripper, error) {
+	if req.URL.Scheme != "http" || call.Op.Socket || !call.Body.Replayable() || len(call.Body.Held) > directBody {
+		return c.transport, nil
+	}
+	if c.opts.Proxy != nil {
+		if by, err := c.opts.Proxy(req); by != nil || err != nil {
+			return c.transport, err
+		}
+	}
+	return c.direct, nil
 }
 
 // Do sends the call with the key and waits for the headers of the answer, for at most as long as patience says: reasoning
@@ -108,7 +133,12 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patie
 		a.Verdict = proxy.Verdict{Outcome: proxy.CallerFault, Err: err}
 		return a
 	}
-	resp, err := c.transport.RoundTrip(req)
+	carrier, err := c.carrier(req, call)
+	if err != nil {
+		a.Verdict = proxy.Verdict{Outcome: proxy.Unreachable, Err: err}
+		return a
+	}
+	resp, err := carrier.RoundTrip(req)
 	a.quiet.answered()
 	if err == nil && context.Cause(ctx) == errSilent { // the headers came when the wait was over: nothing can be read of the rest
 		resp.Body.Close()
