@@ -30,6 +30,8 @@ func (x *exchange) create(o *objects, s *shelf, collection string, k kind) any {
 	one := x.newObject(o, collection, k)
 	s.add(one)
 	switch k.collection {
+	case "/v1/fine_tuning/jobs":
+		one.usual(jobFields())
 	case "/v1/conversations":
 		delete(one.fields, "items")
 		x.addItems(o, s, one.path+"/items")

@@ -53,7 +53,7 @@ func (x *exchange) response(status, output, usage string) string {
 		x.ask.quoted + `,"output":[` + output + `],"parallel_tool_calls":true,"previous_response_id":` + cmp.Or(x.ask.after, "null") + `,` +
 		`"reasoning":{"effort":null,"summary":null},"service_tier":"default","store":true,"temperature":1.0,` +
 		`"text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[],"top_p":1.0,"truncation":"disabled","usage":` +
-		usage + `,"user":null,"metadata":{}}`
+		usage + `,"user":null,"metadata":{},"access_programs":{"cyber":"standard"}}`
 }
 
 func (x *exchange) outputMessage(status, content string) string {
@@ -67,7 +67,7 @@ func outputText(text string) string {
 
 func responseUsage(output int64) string {
 	return `{"input_tokens":` + strconv.Itoa(promptTokens) +
-		`,"input_tokens_details":{"cached_tokens":0},"output_tokens":` + strconv.FormatInt(output, 10) +
+		`,"input_tokens_details":{"cached_tokens":0,"cache_write_tokens":0},"output_tokens":` + strconv.FormatInt(output, 10) +
 		`,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":` +
 		strconv.FormatInt(promptTokens+output, 10) + `}`
 }

@@ -5,6 +5,12 @@ import "fmt"
 // steps are those of a fine-tuning job at which a checkpoint is made.
 var steps = []int{100, 200, 300}
 
+// jobFields are what a job has before it has done anything. Those that the request says are as that says.
+func jobFields() map[string]any {
+	return map[string]any{"error": nil, "fine_tuned_model": nil, "finished_at": nil, "hyperparameters": map[string]any{"n_epochs": "auto"},
+		"organization_id": "org-mock", "result_files": []string{}, "seed": 42, "trained_tokens": nil, "validation_file": nil}
+}
+
 // tune gets a fine-tuning job on whenever somebody looks, unless it is paused: it runs, and then it has succeeded and has a
 // file of results.
 func (x *exchange) tune(o *objects, s *shelf, one *object) {
