@@ -95,12 +95,6 @@ func (o *objects) goOn(one *object, last bool) bool {
 	return true
 }
 
-// resumption is an answer that is the rest of a stream.
-type resumption struct {
-	one  *object
-	from int
-}
-
 // lookAt is GET /v1/responses/{id}.
 func (x *exchange) lookAt(one *object) any {
 	query, w := x.r.URL.Query(), one.work
@@ -116,7 +110,7 @@ func (x *exchange) lookAt(one *object) any {
 			}
 			from = min(n+1, len(w.events))
 		}
-		return &resumption{one, from}
+		return func() { x.resume(one, from) }
 	case w == nil || w.live:
 	case one.fields["status"] == "queued":
 		one.fields["status"] = "in_progress"
@@ -127,9 +121,9 @@ func (x *exchange) lookAt(one *object) any {
 }
 
 // resume sends the rest of a stream. Nothing of it is billed again.
-func (x *exchange) resume(r *resumption) {
+func (x *exchange) resume(one *object, from int) {
 	st := x.openEvents(responseError)
-	x.follow(st, r.one, r.from, func(text []byte) {
+	x.follow(st, one, from, func(text []byte) {
 		st.pause()
 		st.send(text)
 	})

@@ -29,8 +29,8 @@ func (x *exchange) storedAnswer() (send func()) {
 	switch a := x.answerStored(o, o.shelfLocked(x.accountName())).(type) {
 	case *refusal:
 		return func() { x.refuse(*a) }
-	case *resumption:
-		return func() { x.resume(a) }
+	case func():
+		return a
 	case []byte:
 		return func() { x.send("application/octet-stream", a) }
 	default:
@@ -39,11 +39,18 @@ func (x *exchange) storedAnswer() (send func()) {
 	}
 }
 
-// answerStored does what is asked, and returns a refusal, bytes, or what is to be JSON.
+// answerStored does what is asked, and returns a refusal, bytes, what is to be JSON, or what answers once the objects are
+// let go of.
 func (x *exchange) answerStored(o *objects, s *shelf) any {
 	path := x.r.URL.Path
 	if no := x.dangling(s); no != nil {
 		return no
+	}
+	if do := wayOf(x.r.Method, path); do != nil {
+		if no := absent(s, path); no != nil {
+			return no
+		}
+		return do(x, o, s)
 	}
 	if x.r.Method == http.MethodGet {
 		s.work(path)
@@ -103,6 +110,7 @@ func eachPointer(value gjson.Result, see func(name, id string)) {
 	}
 	value.ForEach(func(key, inner gjson.Result) bool {
 		switch {
+		case key.Str == "metadata" || key.Str == "item": // the caller's own names
 		case inner.Type == gjson.String:
 			see(key.Str, inner.Str)
 		case inner.IsArray() && inner.Get("0").Type == gjson.String:
