@@ -119,7 +119,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	delivered := best.answer.Forward(w, how)
 	settle(best, delivered, call, rec)
 	if rec.Session != nil {
-		owed = session.settle(rec)
+		owed = session.settle(ctx, rec)
 		return nil
 	}
 	r.price(best, call, rec)
