@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +41,6 @@ type Answer struct {
 
 	body      source
 	quiet     quiet
-	trace     httptrace.ClientTrace
 	connected bool
 }
 
