@@ -68,51 +68,6 @@ type call struct {
 	args []any
 }
 
-// Settle runs settle.lua, once for each subject, all in one round trip. It is safe to repeat all of a list of which some
-// may have been settled.
-func (s *Store) Settle(ctx context.Context, settlements []state.Settlement) error {
-	var calls []call
-	bySubject, most := map[string]int{}, map[string]int{}
-	for _, settled := range settlements {
-		i, begun := bySubject[settled.Subject]
-		if !begun || most[settled.Subject] == scriptBatch {
-			i, most[settled.Subject] = len(calls), 0
-			bySubject[settled.Subject] = i
-			calls = append(calls, call{s.limitKeys(settled.Subject),
-				[]any{state.OpenLife.Milliseconds(), quotaLife.Milliseconds()}})
-		}
-		most[settled.Subject]++
-		calls[i].args = appendSettlement(calls[i].args, settled)
-	}
-	return s.runAll(ctx, s.settle, calls)
-}
-
-func appendSettlement(args []any, settled state.Settlement) []any {
-	how := 0
-	switch {
-	case settled.Unheard:
-		how = 1
-	case settled.Apart:
-		how = 2
-	}
-	args = append(args, settled.Reservation, how, 0)
-	n := len(args) - 1
-	count := 0
-	for _, a := range settled.Amounts {
-		switch {
-		case a.Slots > 0:
-			continue
-		case a.Rate.Count > 0:
-			args = append(args, a.Limit, "rate", a.Cost, a.Spent, a.Rate.Span(a.Spent-a.Cost).Microseconds(), a.Rate.Tolerance().Microseconds())
-		default:
-			args = append(args, a.Limit, "quota", a.Cost, a.Spent, unix(a.Start), unix(a.Quota.End(a.Start)))
-		}
-		count++
-	}
-	args[n] = count
-	return args
-}
-
 // Renew runs renew.lua, once for each subject, all in one round trip.
 func (s *Store) Renew(ctx context.Context, all []state.Held) error {
 	var calls []call
