@@ -11,19 +11,21 @@ import (
 )
 
 const (
-	// mostTrips is how many trips of a line are on their way at once. Whoever comes when there are fewer goes at once.
-	mostTrips = 1
 	// mostTogether bounds the asks of one trip.
 	mostTogether = 512
+	// overdue is how long a trip may take until another one sets out beside it. One packet that is lost would otherwise hold up
+	// every client of the replica until the trip is given up.
+	overdue = 25 * time.Millisecond
+	// mostTrips bounds the trips of a line that are on their way at once.
+	mostTrips = 8
 )
 
 // line is where spendings wait for a trip to Redis. One that comes when none is on its way goes at once, by itself. Those that
-// come meanwhile go together when it is back: a trip costs as much as the whole rest of a request, and costs it once for all that
-// take part. There is no timer and no goroutine: one of those that wait carries the others. It is the youngest, which can wait
-// for longest.
+// come meanwhile go together when it is back: a trip costs as much as a third of a request, and costs it once for all that take
+// part. At a low rate nobody waits, and there is no goroutine: one of those that wait carries the others. It is the youngest,
+// which can wait for longest. A second trip at once makes both emptier, and saves nobody anything.
 type line struct {
-	budget time.Duration
-	carry  func(ctx context.Context, asks []*ask) // one trip; every ask has its verdict or error after it
+	carry func(ctx context.Context, asks []*ask) // one trip; every ask has its verdict or error after it
 
 	mu      sync.Mutex // guards both
 	trips   int        // on their way
@@ -34,6 +36,7 @@ type line struct {
 type ask struct {
 	subject, reservation string
 	charges              []state.Charge
+	until                time.Time // the caller waits no longer
 
 	verdict state.Verdict
 	err     error
@@ -48,89 +51,116 @@ const (
 	lead          // go, and take with you whoever waits
 )
 
-func newLine(budget time.Duration, carry func(context.Context, []*ask)) *line {
-	return &line{budget: budget, carry: carry}
-}
-
-// spend has the ask carried. It returns no later than the budget, and when the caller leaves before the ask is on its way.
+// spend has the ask carried. A caller who leaves waits no longer, unless it carries the others.
 func (l *line) spend(ctx context.Context, a *ask) (state.Verdict, error) {
 	if err := ctx.Err(); err != nil {
 		return state.Verdict{}, unsent(err)
 	}
-	if l.mu.Lock(); l.trips < mostTrips {
+	if l.mu.Lock(); l.trips == 0 {
 		l.trips++
 		l.mu.Unlock()
-		l.trip(ctx, []*ask{a})
+		l.trip(ctx, a, []*ask{a})
 		return a.verdict, a.err
 	}
 	a.turn = make(chan turn, 1)
 	l.waiting = append(l.waiting, a)
 	l.mu.Unlock()
-	patience := time.NewTimer(l.budget)
+	return l.wait(ctx, a)
+}
+
+func (l *line) wait(ctx context.Context, a *ask) (state.Verdict, error) {
+	patience := time.NewTimer(min(overdue, time.Until(a.until)))
 	defer patience.Stop()
-	select {
-	case told := <-a.turn:
-		return l.take(ctx, a, told)
-	case <-ctx.Done():
-		return l.leave(a, ctx.Err())
-	case <-patience.C:
-		return l.leave(a, context.DeadlineExceeded)
+	for {
+		select {
+		case told := <-a.turn:
+			if told == lead {
+				l.lead(ctx, a, mostTogether)
+			}
+			return a.verdict, a.err
+		case <-ctx.Done():
+			return l.leave(a, ctx.Err())
+		case now := <-patience.C:
+			if !now.Before(a.until) {
+				return l.leave(a, context.DeadlineExceeded)
+			}
+			if at, ok := l.overtake(a); ok {
+				l.lead(ctx, a, at)
+				return a.verdict, a.err
+			}
+			patience.Reset(time.Until(a.until))
+		}
 	}
 }
 
-// take does what the ask was told.
-func (l *line) take(ctx context.Context, a *ask, told turn) (state.Verdict, error) {
-	if told == lead {
-		l.mu.Lock()
-		n := min(len(l.waiting), mostTogether-1)
-		all := append(l.waiting[:n:n], a)
-		l.waiting = slices.Clone(l.waiting[n:])
-		l.mu.Unlock()
-		l.trip(ctx, all)
+// lead carries the ask and those that wait, before which so many have come.
+func (l *line) lead(ctx context.Context, a *ask, at int) {
+	l.mu.Lock()
+	n := min(len(l.waiting), mostTogether-1)
+	all := slices.Insert(slices.Clone(l.waiting[:n]), min(at, n), a)
+	l.waiting = slices.Delete(l.waiting, 0, n)
+	l.mu.Unlock()
+	l.trip(ctx, a, all)
+}
+
+// overtake lets an ask that has waited for too long lead a trip of its own, and says how many that wait have come before it.
+func (l *line) overtake(a *ask) (at int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at = slices.Index(l.waiting, a)
+	if at < 0 || l.trips >= mostTrips {
+		return at, false
 	}
-	return a.verdict, a.err
+	l.waiting = slices.Delete(l.waiting, at, at+1)
+	l.trips++
+	return at, true
 }
 
 // leave gives up the wait. Of an ask that is on its way nobody knows then what becomes of it.
 func (l *line) leave(a *ask, why error) (state.Verdict, error) {
 	l.mu.Lock()
-	if i := slices.Index(l.waiting, a); i >= 0 {
-		l.waiting = slices.Delete(l.waiting, i, i+1)
-		l.mu.Unlock()
-		return state.Verdict{}, unsent(why)
+	at := slices.Index(l.waiting, a)
+	if at >= 0 {
+		l.waiting = slices.Delete(l.waiting, at, at+1)
 	}
 	l.mu.Unlock()
+	if at >= 0 {
+		return state.Verdict{}, unsent(why)
+	}
 	select {
 	case told := <-a.turn:
-		if told == lead {
-			l.next()
-			return state.Verdict{}, unsent(why)
+		if told == answered {
+			return a.verdict, a.err
 		}
-		return a.verdict, a.err
+		l.next(false)
+		return state.Verdict{}, unsent(why)
 	default:
 		return state.Verdict{}, unavailable(why)
 	}
 }
 
-// trip carries the asks, the last of which is the caller's. It outlives the caller, on whom the others do not depend.
-func (l *line) trip(ctx context.Context, all []*ask) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.budget)
+// trip carries all asks, the leader's among them. It outlives the leader's caller, on whom the others do not depend.
+func (l *line) trip(ctx context.Context, leader *ask, all []*ask) {
+	begin := time.Now()
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), leader.until)
 	defer func() {
 		cancel()
-		for _, a := range all[:len(all)-1] {
-			a.turn <- answered
+		for _, a := range all {
+			if a != leader {
+				a.turn <- answered
+			}
 		}
-		l.next()
+		l.next(time.Since(begin) >= overdue)
 	}()
 	l.carry(ctx, all)
 }
 
-// next lets somebody lead the next trip, if anybody waits.
-func (l *line) next() {
+// next lets somebody lead the next trip, if anybody waits. A late trip is the last of its kind while there are others.
+func (l *line) next(late bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := len(l.waiting) - 1
-	if n < 0 {
+	if n < 0 || late && l.trips > 1 {
 		l.trips--
 		return
 	}

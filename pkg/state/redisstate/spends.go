@@ -13,7 +13,8 @@ import (
 // Spend runs spend.lua, in one round trip that it shares with what others spend at the same moment. It is not repeated after an
 // answer that was lost: with a reservation it would be safe, but the one who asks has no time left.
 func (s *Store) Spend(ctx context.Context, subject, reservation string, charges []state.Charge) (state.Verdict, error) {
-	return s.lineOf(ctx, subject).spend(ctx, &ask{subject: subject, reservation: reservation, charges: charges, err: errUnanswered})
+	return s.lineOf(ctx, subject).spend(ctx, &ask{subject: subject, reservation: reservation, charges: charges,
+		until: time.Now().Add(s.budgets.hot), err: errUnanswered})
 }
 
 // errUnanswered is the error of an ask until it has its answer.
@@ -40,7 +41,7 @@ func (s *Store) lineOf(ctx context.Context, subject string) *line {
 	s.linesMu.Lock()
 	defer s.linesMu.Unlock()
 	if s.lines[node] == nil {
-		s.lines[node] = newLine(s.budgets.hot, s.carry)
+		s.lines[node] = &line{carry: s.carry}
 	}
 	return s.lines[node]
 }
