@@ -31,9 +31,31 @@ func (t *teller) handover(ctx context.Context, name string) bool {
 		case <-time.After(time.Millisecond):
 		}
 		_, queued, live := freed()
+		if queued {
+			rouse(t.hurry)
+		}
 		if ended = ended || live < before || queued; ended && !queued {
 			return true
 		}
 	}
 	return false
+}
+
+// caughtUp waits a moment until all is told of a client that has ended here, and has it told at once.
+func (t *teller) caughtUp(ctx context.Context, name string) {
+	for begin := time.Now(); time.Since(begin) < handoverWait; {
+		t.mu.Lock()
+		about := t.subjects[name]
+		told := about == nil || about.queued == 0
+		t.mu.Unlock()
+		if told {
+			return
+		}
+		rouse(t.hurry)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
 }

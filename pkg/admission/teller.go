@@ -77,7 +77,9 @@ func (t *teller) enter(p *Permit, most int64) bool {
 		return false
 	}
 	p.entered = true
-	about.live++
+	if !p.part {
+		about.live++
+	}
 	t.open[p] = struct{}{}
 	t.reserved.Add(p.expected.tokens)
 	return true
@@ -95,7 +97,9 @@ func (t *teller) leave(p *Permit) {
 func (t *teller) leaveLocked(p *Permit) {
 	t.reserved.Add(-p.expected.tokens)
 	delete(t.open, p)
-	t.subjectLocked(p.subject).live--
+	if !p.part {
+		t.subjectLocked(p.subject).live--
+	}
 }
 
 // settle notes that a permit has ended, and tells how. There is no moment at which neither counts.
@@ -259,7 +263,7 @@ func (t *teller) renew() time.Duration {
 	t.mu.Lock()
 	held := make([]state.Held, 0, len(t.open))
 	for p := range t.open {
-		held = append(held, state.Held{Subject: p.subject, Reservation: p.reservation, Slots: p.client.Concurrency > 0})
+		held = append(held, state.Held{Subject: p.subject, Reservation: p.reservation, Slots: p.client.Concurrency > 0 && !p.part})
 	}
 	t.mu.Unlock()
 	if len(held) == 0 {
