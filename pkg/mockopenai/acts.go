@@ -27,17 +27,8 @@ func (x *exchange) create(o *objects, s *shelf, collection string, k kind) any {
 	}
 	one := x.newObject(o, collection, k)
 	s.add(one)
-	switch k.collection {
-	case "/v1/conversations/*/items":
+	if k.collection == "/v1/conversations/*/items" {
 		return map[string]any{"object": "list", "data": []any{one.fields}, "first_id": one.id(), "last_id": one.id(), "has_more": false}
-	case "/v1/threads":
-		if x.r.URL.Path == "/v1/threads/runs" {
-			runs, _ := kindOf(one.path + "/runs")
-			run := x.newObject(o, one.path+"/runs", runs)
-			run.fields["thread_id"] = one.id()
-			s.add(run)
-			return run.fields
-		}
 	}
 	return one.fields
 }
@@ -60,9 +51,6 @@ func (x *exchange) act(o *objects, s *shelf, one *object, rest string) any {
 		return one.fields
 	}
 	switch _, name := cutLast(rest); {
-	case name == "remix":
-		videos, _ := kindOf("/v1/videos")
-		return x.create(o, s, "/v1/videos", videos)
 	case name == "content":
 		if one.content != nil {
 			return one.content

@@ -19,36 +19,38 @@ func (x *exchange) accountName() string {
 }
 
 // stored is every operation on objects that the account stores.
-func (x *exchange) stored() {
-	contentType, body, no := x.storedBody()
-	if no != nil {
-		x.refuse(*no)
-		return
-	}
-	x.send(contentType, body)
-}
+func (x *exchange) stored() { x.storedAnswer()() }
 
-// storedBody makes the whole answer while nobody else changes what it shows.
-func (x *exchange) storedBody() (contentType string, body []byte, no *refusal) {
+// storedAnswer makes the whole answer while nobody else changes what it shows.
+func (x *exchange) storedAnswer() (answer func()) {
 	o := x.s.objects
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch a := x.answerStored(o, o.shelfLocked(x.accountName())).(type) {
 	case *refusal:
-		return "", nil, a
+		return func() { x.refuse(*a) }
+	case func():
+		return a
 	case []byte:
-		return "application/octet-stream", a, nil
+		return func() { x.send("application/octet-stream", a) }
 	default:
 		text, _ := json.Marshal(a) // of strings, numbers and what came as JSON
-		return "application/json", text, nil
+		return func() { x.json(text) }
 	}
 }
 
-// answerStored does what is asked, and returns a refusal, bytes, or what is to be JSON.
+// answerStored does what is asked, and returns a refusal, bytes, what is to be JSON, or what answers once the objects are
+// let go of.
 func (x *exchange) answerStored(o *objects, s *shelf) any {
 	path := x.r.URL.Path
 	if no := x.dangling(s); no != nil {
 		return no
+	}
+	if do := wayOf(x.r.Method, path); do != nil {
+		if no := absent(s, path); no != nil {
+			return no
+		}
+		return do(x, o, s)
 	}
 	if x.r.Method == http.MethodGet {
 		s.work(path)
@@ -108,6 +110,7 @@ func eachPointer(value gjson.Result, see func(name, id string)) {
 	}
 	value.ForEach(func(key, inner gjson.Result) bool {
 		switch {
+		case key.Str == "metadata" || key.Str == "item": // the caller's own names
 		case inner.Type == gjson.String:
 			see(key.Str, inner.Str)
 		case inner.IsArray() && inner.Get("0").Type == gjson.String:

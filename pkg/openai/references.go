@@ -171,7 +171,12 @@ func mayRefer(top, text string) bool {
 // referWithin notes the references at any depth of a member.
 func (r *headReader) referWithin(top string, value gjson.Result) {
 	if (value.IsObject() || value.IsArray()) && mayRefer(top, value.Raw) {
-		eachMember(value.Raw, func(name, rest string) { r.referTo(top, name, rest) })
+		eachMember(value.Raw, func(name, rest string) (within bool) {
+			if within = !isOwn(top, name); within {
+				r.referTo(top, name, rest)
+			}
+			return within
+		})
 	}
 }
 
@@ -231,9 +236,10 @@ func eachString(text string, see func(string)) {
 	}
 }
 
-// eachMember calls see for every member at any depth, with its name and the text from its value on. It goes once from
-// string to string, so that its cost is bounded by the text's length however deep that nests.
-func eachMember(text string, see func(name, rest string)) {
+// eachMember calls see for every member at any depth, with its name and the text from its value on; an object of which see
+// returns false is passed over. It goes once from string to string, so that its cost is bounded by the text's length however
+// deep that nests.
+func eachMember(text string, see func(name, rest string) (within bool)) {
 	for {
 		open := strings.IndexByte(text, '"')
 		if open < 0 {
@@ -254,7 +260,9 @@ func eachMember(text string, see func(name, rest string)) {
 			name = gjson.Parse(`"` + name + `"`).Str
 		}
 		text = afterSpace(value)
-		see(name, text)
+		if !see(name, text) {
+			text = behindObject(text)
+		}
 	}
 }
 

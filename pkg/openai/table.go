@@ -153,8 +153,14 @@ func (op *Operation) object(name, value string) bool {
 	switch {
 	case name == "makes":
 		family, path, found := strings.Cut(value, ":")
-		op.Objects.Makes = append(op.Objects.Makes, Made{Family(family), path})
+		family, begins := strings.CutSuffix(family, "^")
+		op.Objects.Makes = append(op.Objects.Makes, Made{Family(family), path, begins})
 		return found && IsFamily(family)
+	case name == "assists":
+		op.Objects.Makes = append(op.Objects.Makes, assisted()...)
+	case name == "beside":
+		op.Objects.Beside = Family(value)
+		return IsFamily(value)
 	case name == "when" && value == "stored":
 		op.Objects.When = IfStored
 	case name == "when" && value == "kept":

@@ -17,6 +17,8 @@ type keeper struct {
 	owner  string
 	in     string // the account
 	shown  bool   // the answer shows an object, and may tell of others that are known
+
+	named map[proxy.ObjectID]proxy.Object // what the call pointed at, which need not be remembered again
 }
 
 // watch says who is to see the bytes of the answer of t; nil: nobody, since it tells of no object.
@@ -31,7 +33,7 @@ func (r *Relay) watch(ctx context.Context, c claim, call *proxy.Call, t *try) fu
 			return nil
 		}
 		return &keeper{ctx: context.WithoutCancel(ctx), owners: r.Owners, finder: finder, owner: c.owner, in: t.pick.Key.Account,
-			shown: len(call.Op.Objects.Slots) > 0}
+			shown: len(call.Op.Objects.Slots) > 0, named: c.known}
 	}
 }
 
@@ -64,8 +66,9 @@ func (k *keeper) Write(p []byte) (int, error) {
 func (k *keeper) keep(found []openai.Sighting) {
 	var undated []proxy.ObjectID
 	for _, s := range found {
-		if k.shown && s.Created.IsZero() {
-			undated = append(undated, proxy.ObjectID{Family: s.Family, ID: s.ID})
+		id := proxy.ObjectID{Family: s.Family, ID: s.ID}
+		if _, named := k.named[id]; k.shown && s.Created.IsZero() && !named {
+			undated = append(undated, id)
 		}
 	}
 	var known map[proxy.ObjectID]proxy.Object
@@ -75,7 +78,8 @@ func (k *keeper) keep(found []openai.Sighting) {
 	objects := make([]proxy.Object, 0, len(found))
 	for _, s := range found {
 		id := proxy.ObjectID{Family: s.Family, ID: s.ID}
-		if _, there := known[id]; !there {
+		_, there := known[id]
+		if _, named := k.named[id]; !there && !named {
 			objects = append(objects, proxy.Object{ObjectID: id, Account: k.in, Created: s.Created})
 		}
 	}

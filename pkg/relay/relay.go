@@ -94,6 +94,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		return r.list(ctx, w, call, rec, claim.owner)
 	}
 	run := newRun(r, call, rec, claim.account)
+	run.soft = claim.soft
 	run.need = r.need(permit, call)
 	run.why = whyOf(call, permit, nil)
 	defer run.close()
