@@ -14,7 +14,7 @@ func TestContainerFiles(t *testing.T) {
 	p, ctx := newPair(t), t.Context()
 	var boxes []string
 	for i, account := range []string{"a", "b", "c"} {
-		file := p.beside(t, account, "1,2,3")
+		file := p.fileIn(t, account, "1,2,3")
 		c := p.next(sdk)
 		box, err := c.Containers.New(ctx, openai.ContainerNewParams{Name: "box", FileIDs: []string{file}})
 		if err != nil {
@@ -29,7 +29,7 @@ func TestContainerFiles(t *testing.T) {
 		if i == 1 {
 			p.restart(t)
 		}
-		copied := p.putIn(t, box.ID, openai.ContainerFileNewParams{FileID: param.NewOpt(p.beside(t, account, "6"))})
+		copied := p.putIn(t, box.ID, openai.ContainerFileNewParams{FileID: param.NewOpt(p.file(t, sdk, "6", beside(box.ID)))})
 		p.readIn(t, box.ID, uploaded, "4,5")
 		p.readIn(t, box.ID, copied, "6")
 		given := p.inContainer(t, box.ID, 3)

@@ -7,19 +7,23 @@ import (
 	"testing"
 
 	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
 )
 
 // file uploads a file through the next replica.
-func (p *pair) file(t *testing.T, of, content string) (id string) {
+func (p *pair) file(t *testing.T, of, content string, opts ...option.RequestOption) (id string) {
 	t.Helper()
 	c := p.next(of)
-	f, err := c.Files.New(t.Context(), openai.FileNewParams{Purpose: openai.FilePurposeAssistants,
-		File: openai.File(strings.NewReader(content), "in.txt", "text/plain")})
+	f, err := c.Files.New(t.Context(), text(content), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	whole(t, f)
 	return f.ID
+}
+
+func text(content string) openai.FileNewParams {
+	return openai.FileNewParams{Purpose: openai.FilePurposeAssistants, File: openai.File(strings.NewReader(content), "in.txt", "text/plain")}
 }
 
 // reads checks what is read where a file can be downloaded.
