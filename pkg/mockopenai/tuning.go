@@ -28,16 +28,15 @@ func tunedModel(job *object) string {
 	return fmt.Sprintf("ft:%s:org-mock::%s", job.text("model"), suffix)
 }
 
-// pauseJob, resumeJob and cancelJob are POST /v1/fine_tuning/jobs/{id}/pause, resume and cancel. What is over cannot be changed.
+// pauseJob, resumeJob and cancelJob are POST /v1/fine_tuning/jobs/{id}/pause, resume and cancel. What is over stays as it is.
 func (x *exchange) pauseJob(_ *objects, _ *shelf, one *object) any  { return become(one, "paused") }
 func (x *exchange) resumeJob(_ *objects, _ *shelf, one *object) any { return become(one, "queued") }
 func (x *exchange) cancelJob(_ *objects, _ *shelf, one *object) any { return become(one, "cancelled") }
 
 func become(job *object, status string) any {
-	if now := job.fields["status"]; now == "succeeded" || now == "cancelled" {
-		return badRequest("", fmt.Sprintf("Job has already %v.", now))
+	if now := job.fields["status"]; now != "succeeded" && now != "cancelled" {
+		job.fields["status"] = status
 	}
-	job.fields["status"] = status
 	return job.fields
 }
 
