@@ -96,17 +96,17 @@ func (p *pair) throwOut(t *testing.T, box, file string) {
 func (p *pair) foreignContainer(t *testing.T, box, file string) {
 	t.Helper()
 	ctx := t.Context()
-	for what, reach := range map[string]func(openai.Client) error{
-		"puts a file into a container": func(c openai.Client) error {
+	for what, reach := range map[string]func(openai.Client, string) error{
+		"puts a file into a container": func(c openai.Client, box string) error {
 			return second(c.Containers.Files.New(ctx, box, openai.ContainerFileNewParams{File: strings.NewReader("x")}))
 		},
-		"lists the files": func(c openai.Client) error {
+		"lists the files": func(c openai.Client, box string) error {
 			return second(c.Containers.Files.List(ctx, box, openai.ContainerFileListParams{}))
 		},
-		"gets a file":    func(c openai.Client) error { return second(c.Containers.Files.Get(ctx, box, file)) },
-		"reads a file":   func(c openai.Client) error { return second(c.Containers.Files.Content.Get(ctx, box, file)) },
-		"deletes a file": func(c openai.Client) error { return c.Containers.Files.Delete(ctx, box, file) },
+		"gets a file":    func(c openai.Client, box string) error { return second(c.Containers.Files.Get(ctx, box, file)) },
+		"reads a file":   func(c openai.Client, box string) error { return second(c.Containers.Files.Content.Get(ctx, box, file)) },
+		"deletes a file": func(c openai.Client, box string) error { return c.Containers.Files.Delete(ctx, box, file) },
 	} {
-		p.foreign(t, what, reach)
+		p.unseen(t, what, box, reach)
 	}
 }

@@ -181,8 +181,8 @@ func (p *pair) endAll(t *testing.T, f family, ids []string) {
 	t.Helper()
 	ctx := t.Context()
 	for _, id := range ids {
-		p.foreign(t, "gets a "+f.name, func(c openai.Client) error { return f.get(ctx, &c, id) })
-		p.foreign(t, "ends a "+f.name, func(c openai.Client) error { return f.end(ctx, &c, id) })
+		p.unseen(t, "gets a "+f.name, id, func(c openai.Client, id string) error { return f.get(ctx, &c, id) })
+		p.unseen(t, "ends a "+f.name, id, func(c openai.Client, id string) error { return f.end(ctx, &c, id) })
 		c := p.next(sdk)
 		if err := f.get(ctx, &c, id); err != nil {
 			t.Errorf("%s: %v", f.name, err)

@@ -35,12 +35,12 @@ func TestStoredObjects(t *testing.T) {
 		if f, err := mine.Files.Get(ctx, id); err != nil || f.ID != id {
 			t.Errorf("a file: %v", err)
 		}
-		p.foreign(t, "gets a file", func(c openai.Client) error { return second(c.Files.Get(ctx, id)) })
-		p.foreign(t, "reads a file", func(c openai.Client) error { return second(c.Files.Content(ctx, id)) })
-		p.foreign(t, "deletes a file", func(c openai.Client) error { return second(c.Files.Delete(ctx, id)) })
+		p.unseen(t, "gets a file", id, func(c openai.Client, id string) error { return second(c.Files.Get(ctx, id)) })
+		p.unseen(t, "reads a file", id, func(c openai.Client, id string) error { return second(c.Files.Content(ctx, id)) })
+		p.unseen(t, "deletes a file", id, func(c openai.Client, id string) error { return second(c.Files.Delete(ctx, id)) })
 	}
 	for _, id := range answers {
-		p.foreign(t, "deletes a response", func(c openai.Client) error { return c.Responses.Delete(ctx, id) })
+		p.unseen(t, "deletes a response", id, func(c openai.Client, id string) error { return c.Responses.Delete(ctx, id) })
 		mine := p.next(sdk)
 		if err := mine.Responses.Delete(ctx, id); err != nil {
 			t.Errorf("deleting a response: %v", err)
