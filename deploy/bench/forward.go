@@ -9,15 +9,21 @@ import (
 )
 
 // serveForward is the bare httputil.ReverseProxy that everything is compared with: a key of ten in turn, every write
-// flushed, nothing else.
-func serveForward(addr, upstream string) error {
+// flushed, nothing else. A transport for which nobody sets how it dials takes HTTP/2 where TLS offers it, unless it is kept
+// to HTTP/1.1.
+func serveForward(addr, upstream string, only1 bool) error {
 	to, err := url.Parse(upstream)
 	if err != nil {
 		return err
 	}
+	transport := &http.Transport{MaxIdleConns: 4096, MaxIdleConnsPerHost: 4096, DisableCompression: true}
+	if only1 {
+		transport.Protocols = new(http.Protocols)
+		transport.Protocols.SetHTTP1(true)
+	}
 	var next atomic.Uint64
 	return http.ListenAndServe(addr, &httputil.ReverseProxy{
-		Transport:     &http.Transport{MaxIdleConns: 4096, MaxIdleConnsPerHost: 4096, DisableCompression: true},
+		Transport:     transport,
 		FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)

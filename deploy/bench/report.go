@@ -16,6 +16,9 @@ func (t *table) print(w io.Writer, l language) {
 	for _, r := range t.rows {
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", r.what[l], bound(r), r.got, mark[l][r.met], dash(r.nginx), dash(r.absolute[l]))
 	}
+	for _, s := range t.sections {
+		s.print(w, l)
+	}
 	fmt.Fprint(w, foot[l])
 }
 

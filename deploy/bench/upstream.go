@@ -29,14 +29,17 @@ const (
 )
 
 // serveUpstream is the upstream of all targets: it asks for a token and answers at once. It is as lean as net/http allows,
-// because it shares the machine with what is measured.
-func serveUpstream(addr string) error {
-	return http.ListenAndServe(addr, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// because it shares the machine with what is measured. With a certificate it serves TLS, and says which HTTP it was asked in.
+func serveUpstream(addr, cert, key string) error {
+	answering := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		head := make([]byte, 256)
 		n, _ := io.ReadFull(r.Body, head)
 		_, _ = io.Copy(io.Discard, r.Body)
 		head = head[:n]
 		w.Header().Set("X-Request-Id", "req_up")
+		if r.TLS != nil {
+			w.Header().Set(spokenHeader, r.Proto)
+		}
 		switch {
 		case !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer sk-test-"):
 			w.WriteHeader(http.StatusUnauthorized)
@@ -47,8 +50,15 @@ func serveUpstream(addr string) error {
 			w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 			_, _ = w.Write(answer)
 		}
-	}))
+	})
+	if cert != "" {
+		return http.ListenAndServeTLS(addr, cert, key, answering)
+	}
+	return http.ListenAndServe(addr, answering)
 }
+
+// spokenHeader of an answer is the version of HTTP in which the upstream was asked.
+const spokenHeader = "X-Spoken"
 
 // stream flushes every event by itself, as model servers do.
 func stream(w http.ResponseWriter, slow bool) {
