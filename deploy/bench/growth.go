@@ -16,7 +16,7 @@ func (b *bench) growth(name string, sizes []int, at func(size int) (*target, err
 			if err != nil {
 				return nil, err
 			}
-			all[i] = append(all[i], b.round(fmt.Sprintf("%s %s, round %d", grouped(size), name, round+1), l, t))
+			all[i] = append(all[i], b.round(fmt.Sprintf("%s: %s, round %d", name, grouped(size), round+1), l, t))
 			t.stop()
 		}
 	}
@@ -65,9 +65,9 @@ func (b *bench) moreClients(t *table) error {
 		return err
 	}
 	part := section{title: texts{"More clients", "更多客户端"},
-		text: texts{"Each request comes from the next of so many clients. What a client is lent pays when it sends more than 50 requests a second: among many\n" +
-			"clients none does, and every request asks Redis.",
-			"每个请求来自下一个客户端。客户端每秒超过 50 个请求时，预借才划算：客户端很多时没有一个达到，每个请求都询问 Redis。"},
+		text: texts{"Each request comes from the next of so many clients. A client that sends more than 50 requests a second is lent its traffic: among many none\n" +
+			"does, and every request asks Redis before it and tells it afterwards what was spent.",
+			"每个请求来自下一个客户端。每秒超过 50 个请求的客户端才会预借额度：客户端很多时没有一个达到，每个请求事前都询问 Redis，事后再告知用量。"},
 		head: append([]texts{{"clients", "客户端"}}, grownHead...)}
 	for i, n := range sizes {
 		part.add(append([]string{grouped(n)}, grownCells(all[i], all[0])...)...)

@@ -183,15 +183,22 @@ func (w *worker) chunks() error {
 		if err != nil {
 			return err
 		}
-		for left := int(size) + len("\r\n"); left > 0; {
+		for left := int(size); left > 0; {
 			if _, err := w.r.Peek(1); err != nil {
 				return err
 			}
 			part, _ := w.r.Peek(min(left, w.r.Buffered()))
-			done = done || bytes.Contains(part, doneWord) || bytes.Contains(append(tail, part[:min(len(part), len(doneWord))]...), doneWord)
-			tail = append(tail[:0], part[max(0, len(part)-len(doneWord)):]...)
+			tail = append(tail, part[:min(len(part), len(doneWord))]...)
+			done = done || bytes.Contains(part, doneWord) || bytes.Contains(tail, doneWord)
+			if len(part) > len(doneWord) {
+				tail = append(tail[:0], part[len(part)-len(doneWord):]...)
+			}
+			tail = append(tail[:0], tail[max(0, len(tail)-len(doneWord)):]...)
 			left -= len(part)
 			_, _ = w.r.Discard(len(part))
+		}
+		if _, err := w.r.Discard(len("\r\n")); err != nil {
+			return err
 		}
 		if size == 0 {
 			if w.stream && !done {

