@@ -60,7 +60,7 @@ func TestObjectsOfAFleet(t *testing.T) {
 				if a := replicas[i%2].call(t, "DELETE", path, tokenOfA, ""); a.status != 200 {
 					t.Errorf("%s: %d %s", path, a.status, a.body)
 				}
-				if a := replicas[(i+1)%2].get(t, path, tokenOfA); a.status != 404 || a.code() != "not_found" {
+				if a := replicas[(i+1)%2].call(t, "DELETE", path, tokenOfA, ""); a.status != 404 || a.code() != "not_found" {
 					t.Errorf("%s, deleted: %d %s", path, a.status, a.body)
 				}
 			}

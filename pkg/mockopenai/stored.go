@@ -19,36 +19,38 @@ func (x *exchange) accountName() string {
 }
 
 // stored is every operation on objects that the account stores.
-func (x *exchange) stored() {
-	contentType, body, no := x.storedBody()
-	if no != nil {
-		x.refuse(*no)
-		return
-	}
-	x.send(contentType, body)
-}
+func (x *exchange) stored() { x.storedAnswer()() }
 
-// storedBody makes the whole answer while nobody else changes what it shows.
-func (x *exchange) storedBody() (contentType string, body []byte, no *refusal) {
+// storedAnswer makes the whole answer while nobody else changes what it shows, and returns what sends it.
+func (x *exchange) storedAnswer() (send func()) {
 	o := x.s.objects
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch a := x.answerStored(o, o.shelfLocked(x.accountName())).(type) {
 	case *refusal:
-		return "", nil, a
+		return func() { x.refuse(*a) }
+	case func():
+		return a
 	case []byte:
-		return "application/octet-stream", a, nil
+		return func() { x.send("application/octet-stream", a) }
 	default:
 		text, _ := json.Marshal(a) // of strings, numbers and what came as JSON
-		return "application/json", text, nil
+		return func() { x.json(text) }
 	}
 }
 
-// answerStored does what is asked, and returns a refusal, bytes, or what is to be JSON.
+// answerStored does what is asked, and returns a refusal, bytes, what is to be JSON, or what answers once the objects are
+// let go of.
 func (x *exchange) answerStored(o *objects, s *shelf) any {
 	path := x.r.URL.Path
 	if no := x.dangling(s); no != nil {
 		return no
+	}
+	if do := wayOf(x.r.Method, path); do != nil {
+		if no := absent(s, path); no != nil {
+			return no
+		}
+		return do(x, o, s)
 	}
 	if x.r.Method == http.MethodGet {
 		s.work(path)
@@ -61,7 +63,7 @@ func (x *exchange) answerStored(o *objects, s *shelf) any {
 		if x.r.Method == http.MethodPost {
 			return x.create(o, s, path, k)
 		}
-		return x.list(s.in(path))
+		return x.list(chosen(path, s.in(path), x.r.URL.Query()))
 	}
 	if made := makers[path]; made != "" {
 		k, _ := kindOf(made)
@@ -108,6 +110,7 @@ func eachPointer(value gjson.Result, see func(name, id string)) {
 	}
 	value.ForEach(func(key, inner gjson.Result) bool {
 		switch {
+		case key.Str == "metadata" || key.Str == "item": // the caller's own names
 		case inner.Type == gjson.String:
 			see(key.Str, inner.Str)
 		case inner.IsArray() && inner.Get("0").Type == gjson.String:
@@ -132,8 +135,11 @@ func (x *exchange) bareObject(o *objects, collection string, k kind) *object {
 func (x *exchange) newObject(o *objects, collection string, k kind) *object {
 	one := x.bareObject(o, collection, k)
 	one.fields["status"] = "completed"
-	if k.collection == "/v1/batches" {
+	switch k.collection {
+	case "/v1/batches":
 		one.fields["status"] = "validating"
+	case "/v1/fine_tuning/jobs":
+		one.fields["status"] = "validating_files"
 	}
 	one.content = x.ask.held
 	says := map[string]any{}
@@ -157,11 +163,7 @@ func (x *exchange) item(o *objects, s *shelf, path string) any {
 	case http.MethodPost:
 		x.ask.doc.ForEach(func(name, value gjson.Result) bool { one.fields[name.Str] = json.RawMessage(value.Raw); return true })
 	}
-	if strings.HasPrefix(path, "/v1/batches/") && !one.looked { // it is done when somebody looks
-		one.looked = true
-		one.fields["status"], one.fields["output_file_id"] = "completed", x.outcome(o, s, "batch_output").id()
-	}
-	return one.fields
+	return x.look(o, s, one)
 }
 
 // outcome is a file that the account was made.
@@ -176,6 +178,9 @@ func (x *exchange) outcome(o *objects, s *shelf, purpose string) *object {
 // list answers with a page of objects.
 func (x *exchange) list(all []*object) any {
 	query := x.r.URL.Query()
+	if query.Get("order") == "" && ascending(x.r.URL.Path) {
+		query.Set("order", "asc")
+	}
 	limit, err := strconv.Atoi(query.Get("limit"))
 	if err != nil {
 		limit = 20
@@ -195,20 +200,26 @@ func (x *exchange) list(all []*object) any {
 	return a
 }
 
-// keep stores the answer of an inference operation. It must do so before the caller hears of the id.
-func (x *exchange) keep(collection, text string) {
+// keep stores the answer of an inference operation, and what is still to be done for it. It must do so before the caller hears of
+// the id.
+func (x *exchange) keep(collection, text string, w *work) *object {
 	fields := map[string]any{}
-	if json.Unmarshal([]byte(text), &fields) != nil {
-		return
-	}
+	_ = json.Unmarshal([]byte(text), &fields) // it is ours
 	if metadata := x.ask.doc.Get("metadata"); metadata.Exists() {
 		fields["metadata"] = json.RawMessage(metadata.Raw)
+	}
+	if w != nil {
+		w.done["metadata"] = fields["metadata"]
 	}
 	id, _ := fields["id"].(string)
 	o := x.s.objects
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.shelfLocked(x.accountName()).add(&object{path: collection + "/" + id, fields: fields})
+	one := &object{path: collection + "/" + id, fields: fields, input: x.input(), work: w}
+	s := o.shelfLocked(x.accountName())
+	s.add(one)
+	x.addTalk(s, one)
+	return one
 }
 
 // dangles refuses an inference that points at something which the account has not, and reports whether it did.
