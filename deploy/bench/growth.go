@@ -8,7 +8,7 @@ import (
 // growth measures the proxy with more and more of something, each round at a fresh one: what others do while nobody asks
 // them would be counted as Redis's. It returns the rounds of each size.
 func (b *bench) growth(name string, sizes []int, at func(size int) (*target, error)) ([]rounds, error) {
-	l := load{workers: 64, span: b.span(1500*time.Millisecond, time.Second), body: chat("gpt-4o-mini", false, 0)}
+	l := load{workers: 64, span: time.Second, body: chat("gpt-4o-mini", false, 0)}
 	all := make([]rounds, len(sizes))
 	for round := range b.count(3, 1) {
 		for i, size := range sizes {

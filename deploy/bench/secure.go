@@ -77,25 +77,51 @@ func (b *bench) overTLS(t *table) error {
 	requests := b.steady("TLS", b.count(3, 1), l, all...)
 	l.body, l.stream = chat("gpt-4o-mini", true, 0), true
 	t.sections = append(t.sections, secured(all, spoke, requests, b.steady("TLS, streams", b.count(3, 1), l, all...)))
+	few, many := map[string]rounds{}, b.apart(b.count(2, 1), 400, all...)
+	if !b.short {
+		few = b.apart(2, 60, all...)
+	}
+	t.sections = append(t.sections, slowly(all, spoke, few, many))
 	return nil
 }
 
 // secured is the table of it.
 func secured(all []*target, spoke []string, requests, events map[string]rounds) section {
 	part := section{title: texts{"TLS to the upstream", "到上游的 TLS"},
-		text: texts{"The upstream offers HTTP/2 and HTTP/1.1. A request has 64 callers, a stream 100 events; connections stay. Both ratios are to the bare\n" +
+		text: texts{"The upstream offers HTTP/2 and HTTP/1.1. A request has 64 callers, a stream 100 events; connections stay. Ratios are to the bare\n" +
 			"`httputil.ReverseProxy` as it comes: its transport takes HTTP/2 where that is offered, as long as nobody sets how it dials. What was spoken is\n" +
 			"what the upstream saw.",
-			"上游提供 HTTP/2 与 HTTP/1.1。64 个并发，流为 100 个事件；连接保持。两个比值均相对于未作设置的裸 `httputil.ReverseProxy`：只要没有自定义\n" +
-				"拨号方式，它的 transport 在上游提供 HTTP/2 时就会使用。协议一列为上游所见。"},
-		head: []texts{{"", ""}, {"spoken", "协议"}, {"CPU of a request", "每个请求的 CPU"}, {"to ReverseProxy", "相对 ReverseProxy"},
-			{"CPU of an event", "每个事件的 CPU"}, {"to ReverseProxy", "相对 ReverseProxy"}}}
+			"上游提供 HTTP/2 与 HTTP/1.1。64 个并发，流为 100 个事件；连接保持。比值均相对于未作设置的裸 `httputil.ReverseProxy`：只要没有自定义拨号方式，\n" +
+				"它的 transport 在上游提供 HTTP/2 时就会使用。协议一列为上游所见。"},
+		head: []texts{{"", ""}, {"spoken", "协议"}, {"CPU of a request", "每个请求的 CPU"}, toBare, {"CPU of an event", "每个事件的 CPU"}, toBare}}
 	for i, one := range all {
-		r, e, base := requests[one.name], events[one.name], all[0].name
-		part.add(one.name, spoke[i], cost(r, figures.total), fold(r.against(requests[base], figures.total)),
-			cost(e, perEvent), fold(e.against(events[base], perEvent)))
+		part.add(append([]string{one.name, spoke[i]}, append(beside(requests, one, all[0], figures.total), beside(events, one, all[0], perEvent)...)...)...)
 	}
 	return part
+}
+
+// slowly is the table of events that come alone, in few streams and in many.
+func slowly(all []*target, spoke []string, few, many map[string]rounds) section {
+	part := section{title: texts{"Slow streams over TLS", "经 TLS 的慢速流"},
+		text: texts{"CPU of an event when one comes every 50 to 100 ms, as from a model; 60 streams and 400. That of Redis is left out. Where many streams share\n" +
+			"a connection of HTTP/2, one read brings events of several.",
+			"每 50 至 100 毫秒一个事件（与模型相仿）时每个事件的 CPU；60 个流与 400 个流，不含 Redis。多个流共用一条 HTTP/2 连接时，一次读到几个流的事件。"},
+		head: []texts{{"", ""}, {"spoken", "协议"}, {"60 streams", "60 个流"}, toBare, {"400 streams", "400 个流"}, toBare}}
+	for i, one := range all {
+		part.add(append([]string{one.name, spoke[i]}, append(beside(few, one, all[0], figures.total), beside(many, one, all[0], figures.total)...)...)...)
+	}
+	return part
+}
+
+var toBare = texts{"to ReverseProxy", "相对 ReverseProxy"}
+
+// beside are two cells: what something costs a target, and the ratio to what it costs another.
+func beside(all map[string]rounds, one, base *target, of func(figures) float64) []string {
+	r := all[one.name]
+	if len(r) == 0 {
+		return []string{"-", "-"}
+	}
+	return []string{cost(r, of), fold(r.against(all[base.name], of))}
 }
 
 // spoken asks in which version of HTTP a target speaks to the upstream on TLS, which says it.

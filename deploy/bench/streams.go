@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -127,4 +128,30 @@ func (b *bench) moreStreams(t *table, measured rounds, fresh func() (*target, er
 func filesFor(streams int) bool {
 	var most syscall.Rlimit
 	return syscall.Getrlimit(syscall.RLIMIT_NOFILE, &most) == nil && most.Max > uint64(2*streams+200)
+}
+
+// apart opens so many slow streams at each target, at all of them at once, and measures what an event costs that comes alone.
+// Redis is left out: it does not say for whom it works.
+func (b *bench) apart(times, n int, targets ...*target) map[string]rounds {
+	all := map[string]rounds{}
+	var mu sync.Mutex // guards all
+	for range times {
+		for _, t := range targets { // handshakes are no part of it
+			load{workers: n, each: 1, body: chat("gpt-4o-mini", true, 0), stream: true}.run(t)
+		}
+		var open sync.WaitGroup
+		for _, t := range targets {
+			open.Go(func() {
+				before := t.cpu()
+				r := load{workers: n, each: 1, ramp: time.Second, body: chat(slowModel, true, 0), stream: true}.run(t)
+				f := figures{cpu: (t.cpu() - before) / time.Duration(max(r.sent, 1)*(slowEvents+1)), failed: r.failed}
+				log.Printf("%d slow streams at each, %-26s %.1f us/event, %d dropped", n, t.name, us(f.cpu), f.failed)
+				mu.Lock()
+				defer mu.Unlock()
+				all[t.name] = append(all[t.name], f)
+			})
+		}
+		open.Wait()
+	}
+	return all
 }
