@@ -40,37 +40,48 @@ func (s *stage) secureOurs(version string) (*target, error) {
 	return s.ours(as)
 }
 
-// overTLS compares requests and streams whose upstream is on TLS. The yardstick is the bare proxy as it comes.
-func (b *bench) overTLS(t *table) error {
-	if err := b.openSecure(); err != nil {
-		return err
-	}
-	var all []*target
-	var spoke []string
-	defer func() {
-		for _, t := range all {
-			t.stop()
-		}
-	}()
+// sides starts what is compared over TLS, the yardstick first: the bare proxy as it comes.
+func (s *stage) sides() (all []*target, err error) {
 	for _, side := range []struct {
 		name  string
 		begin func() (*target, error)
 	}{
-		{"ReverseProxy", func() (*target, error) { return b.secureBare("") }},
-		{"ReverseProxy without HTTP/2", func() (*target, error) { return b.secureBare("1.1") }},
-		{ours, func() (*target, error) { return b.secureOurs("auto") }},
-		{ours + ", `UPSTREAM_HTTP=1.1`", func() (*target, error) { return b.secureOurs("1.1") }},
+		{"ReverseProxy", func() (*target, error) { return s.secureBare("") }},
+		{"ReverseProxy without HTTP/2", func() (*target, error) { return s.secureBare("1.1") }},
+		{ours, func() (*target, error) { return s.secureOurs("auto") }},
+		{ours + ", `UPSTREAM_HTTP=1.1`", func() (*target, error) { return s.secureOurs("1.1") }},
 	} {
 		one, err := side.begin()
 		if err != nil {
-			return err
+			return all, err
 		}
-		all, one.name = append(all, one), side.name
+		one.name = side.name
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// overTLS compares requests and streams whose upstream is on TLS.
+func (b *bench) overTLS(t *table) error {
+	if err := b.openSecure(); err != nil {
+		return err
+	}
+	all, err := b.sides()
+	defer func() {
+		for _, one := range all {
+			one.stop()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	var spoke []string
+	for _, one := range all {
 		version, err := spoken(one)
 		if err != nil {
-			return fmt.Errorf("%s over TLS: %w", side.name, err)
+			return fmt.Errorf("%s over TLS: %w", one.name, err)
 		}
-		log.Printf("TLS, %s speaks %s", side.name, version)
+		log.Printf("TLS, %s speaks %s", one.name, version)
 		spoke = append(spoke, version)
 	}
 	l := load{workers: 64, span: b.span(1500*time.Millisecond, 700*time.Millisecond), body: chat("gpt-4o-mini", false, 0)}

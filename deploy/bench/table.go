@@ -51,6 +51,7 @@ func (t *table) ratio(what texts, all map[string]rounds, name string, of func(fi
 
 // table measures everything, what matters most first; or only what is named.
 func (b *bench) table(only string) (*table, error) {
+	found := only == ""
 	t := &table{short: b.short, machine: machine(), profiled: profiled(b.proxy)}
 	for _, part := range []struct {
 		name    string
@@ -62,11 +63,15 @@ func (b *bench) table(only string) (*table, error) {
 		if only != "" && only != part.name {
 			continue
 		}
+		found = true
 		begin := time.Now()
 		if err := part.measure(t); err != nil {
 			return nil, fmt.Errorf("%s: %w", part.name, err)
 		}
 		log.Printf("%s took %v", part.name, time.Since(begin).Round(time.Second))
+	}
+	if !found {
+		return nil, fmt.Errorf("no part is named %q", only)
 	}
 	return t, nil
 }
