@@ -46,7 +46,7 @@ func (s *Session) See(begin, end []byte) (u Usage, told bool) {
 	if len(end) > 0 {
 		u, told = usageInTail(view(end))
 	} else {
-		u, told = usageOf(gjson.Get(view(begin), path))
+		u, told = usageOf(gjson.Get(view(begin), path).Raw)
 	}
 	if told {
 		s.add(u)

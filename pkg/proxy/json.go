@@ -24,6 +24,6 @@ func appendEscaped(b []byte, s string) []byte {
 	var text bytes.Buffer
 	to := json.NewEncoder(&text)
 	to.SetEscapeHTML(false)
-	_ = to.Encode(strings.Clone(s)) // no string fails; the clone lets others than these stay on the stack
+	_ = to.Encode(strings.Clone(s)) // no string fails. What is encoded goes to the heap: the copy alone
 	return append(b, bytes.TrimSuffix(text.Bytes(), []byte("\n"))...)
 }
