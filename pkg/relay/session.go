@@ -71,7 +71,7 @@ func (r *Relay) sessionAllowed(call *proxy.Call) error {
 }
 
 // noteSession writes down what passed in a session.
-func noteSession(d upstream.Delivered, rec *proxy.Record) {
+func noteSession(d *upstream.Delivered, rec *proxy.Record) {
 	if rec.Session = d.Session; d.Session == nil {
 		return
 	}
