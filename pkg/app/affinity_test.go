@@ -60,7 +60,7 @@ func TestObjectsOfAFleet(t *testing.T) {
 				if a := replicas[i%2].call(t, "DELETE", path, tokenOfA, ""); a.status != 200 {
 					t.Errorf("%s: %d %s", path, a.status, a.body)
 				}
-				if a := replicas[(i+1)%2].get(t, path, tokenOfA); a.status != 404 || a.code() != "not_found" {
+				if a := replicas[(i+1)%2].call(t, "DELETE", path, tokenOfA, ""); a.status != 404 || a.code() != "not_found" {
 					t.Errorf("%s, deleted: %d %s", path, a.status, a.body)
 				}
 			}
@@ -111,7 +111,8 @@ func TestObjectsThatComeLater(t *testing.T) {
 			t.Errorf("the result of a batch: %d %s", a.status, a.body)
 		}
 		upload := gjson.Get(r.post(t, "/v1/uploads", tokenOfA, `{"filename":"x","purpose":"batch","bytes":1,"mime_type":"text/plain"}`).body, "id").Str
-		whole := r.post(t, "/v1/uploads/"+upload+"/complete", tokenOfA, `{"part_ids":[]}`).body
+		part := r.postFile(t, "/v1/uploads/"+upload+"/parts", tokenOfA, "data", "x")
+		whole := r.post(t, "/v1/uploads/"+upload+"/complete", tokenOfA, `{"part_ids":["`+part+`"]}`).body
 		if a := r.get(t, "/v1/files/"+gjson.Get(whole, "file.id").Str, tokenOfA); a.status != 200 {
 			t.Errorf("the file of an upload: %d %s, %s", a.status, a.body, whole)
 		}

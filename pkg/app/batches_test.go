@@ -16,13 +16,21 @@ import (
 // uploadLines uploads a file of requests.
 func (r *rig) uploadLines(t *testing.T, token, lines string) (id string) {
 	t.Helper()
+	return r.postFile(t, "/v1/files", token, "file", lines, "purpose", "batch")
+}
+
+// postFile sends a form with a file and other fields, and returns the id that was made of it.
+func (r *rig) postFile(t *testing.T, path, token, field, content string, fields ...string) (id string) {
+	t.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
-	form.WriteField("purpose", "batch")
-	file, _ := form.CreateFormFile("file", "in.jsonl")
-	fmt.Fprint(file, lines)
+	for i := 0; i < len(fields); i += 2 {
+		form.WriteField(fields[i], fields[i+1])
+	}
+	file, _ := form.CreateFormFile(field, "in.jsonl")
+	fmt.Fprint(file, content)
 	form.Close()
-	req, _ := http.NewRequestWithContext(t.Context(), "POST", r.url+"/v1/files", &body)
+	req, _ := http.NewRequestWithContext(t.Context(), "POST", r.url+path, &body)
 	req.Header.Set("Content-Type", form.FormDataContentType())
 	a := r.send(t, req, token)
 	if a.status != 200 {

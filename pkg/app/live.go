@@ -52,12 +52,14 @@ func (l *live) use(s *catalog.Snapshot) {
 	plan := relay.Plan{Keys: keys, HeaderTimeout: set.Failover.HeaderTimeout, InjectUsage: set.StreamUsage == config.InjectUsage,
 		Shared: sharing(s), Policy: relay.Policy{MaxRetries: set.Failover.MaxRetries, RetryDelay: set.Failover.RetryDelay,
 			Deadline: set.Failover.Deadline}, Prices: price.NewTable(s.Base.Prices)}
-	view := edge.View{Auth: l.gate.With(credentials(s)), Relay: l.spine.Under(plan), Operations: operations,
+	spine := l.spine.Under(plan)
+	view := edge.View{Auth: l.gate.With(credentials(s)), Relay: spine, Operations: operations,
 		Replay: set.Limits.ReplayBytes, HasKeys: len(s.Keys) > 0}
 	if s.ByKeys && !l.met.Load() {
 		view.Auth = unmet{}
 	}
 	l.app.edge.Use(view)
+	spine.Review() // by the view that is in force now
 }
 
 // maskSecrets hides all live secrets in a text.
@@ -75,6 +77,8 @@ type unmet struct{}
 func (unmet) Client(context.Context, http.Header, netip.Addr) (*proxy.Client, error) {
 	return nil, &proxy.Fault{Kind: proxy.NoAvailableKey, RetryAfter: time.Second, Public: "the proxy is not ready: the shared state does not answer"}
 }
+
+func (unmet) Still(http.Header, netip.Addr) (*proxy.Client, time.Time) { return nil, time.Time{} }
 
 func keysOf(s *catalog.Snapshot) []*proxy.Key {
 	all := make([]*proxy.Key, len(s.Keys))

@@ -142,7 +142,7 @@ func checkOwnership(t *testing.T, r *rig, mock *mockopenai.Server, op openai.Ope
 		t.Errorf("own: %d %s", a.status, a.body)
 	}
 	if op.Objects.Drops {
-		if a := r.call(t, "GET", at(op, func(f openai.Family) string { return own[f] }), tokenOfA, ""); a.status != 404 || a.body != absent.body {
+		if a := r.call(t, "DELETE", at(op, func(f openai.Family) string { return own[f] }), tokenOfA, ""); a.status != 404 || a.body != absent.body {
 			t.Errorf("deleted: %d %s", a.status, a.body)
 		}
 	}

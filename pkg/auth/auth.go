@@ -75,31 +75,46 @@ func (g *Gate) Client(ctx context.Context, header http.Header, addr netip.Addr) 
 	if why != none {
 		return nil, g.refuse(ctx, addr, why)
 	}
-	client, why := g.find(token)
+	found, why := g.find(token)
 	if why == none {
-		why = g.usable(client)
+		why = g.usable(found.Client)
 	}
 	if why != none {
 		return nil, g.refuse(ctx, addr, why)
 	}
-	if !within(client.IPs, addr) {
+	if !within(found.Client.IPs, addr) {
 		return nil, g.refuse(ctx, addr, outside)
 	}
-	return client, nil
+	return found.Client, nil
+}
+
+// Still returns who calls from addr with the header's bearer token, as Client does, and until when that holds if nothing is
+// configured anew; the zero time: for ever. nil: nobody does any more. It is asked of a session that goes on, of which nobody
+// guesses the token: nothing is counted.
+func (g *Gate) Still(header http.Header, addr netip.Addr) (client *proxy.Client, until time.Time) {
+	token, why := bearer(header)
+	if why != none {
+		return nil, time.Time{}
+	}
+	found, why := g.find(token)
+	if why != none || g.usable(found.Client) != none || !within(found.Client.IPs, addr) {
+		return nil, time.Time{}
+	}
+	return found.Client, proxy.Sooner(found.Until, found.Client.Expires)
 }
 
 // find returns whose the token is, or why it is nobody's. An unknown token finds the zero credential, and is compared like
 // a known one.
-func (g *Gate) find(token string) (*proxy.Client, cause) {
+func (g *Gate) find(token string) (Credential, cause) {
 	hash := sha256.Sum256([]byte(token))
 	found := g.byHash[hash]
 	switch {
 	case subtle.ConstantTimeCompare(found.Hash[:], hash[:]) == 0:
-		return nil, unknown
+		return Credential{}, unknown
 	case !found.Until.IsZero() && !g.now().Before(found.Until):
-		return nil, expired // it was rotated
+		return Credential{}, expired // it was rotated
 	default:
-		return found.Client, none
+		return found, none
 	}
 }
 

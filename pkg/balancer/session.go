@@ -16,6 +16,16 @@ func (p *Pick) UsedMore(n Need) {
 	}
 }
 
+// Holds says whether a key is configured now as it was when it was picked, and until when that holds; the zero time: for ever. Its
+// weight, its models and its limits may have changed.
+func (v *View) Holds(was *proxy.Key) (until time.Time, holds bool) {
+	k := v.find(was.ID)
+	if k == nil || !k.Enabled || k.Secret != was.Secret || k.Endpoint != was.Endpoint || k.Account != was.Account || k.Pool != was.Pool {
+		return until, false
+	}
+	return k.Expires, k.Expires.IsZero() || time.Now().Before(k.Expires)
+}
+
 func (l *lender) more(d *draw, n Need) {
 	s := d.share
 	s.mu.Lock()

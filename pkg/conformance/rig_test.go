@@ -138,17 +138,22 @@ func (r *rig) client(opts ...option.RequestOption) openai.Client {
 }
 
 // fault makes the mock fail.
-func (r *rig) fault(t testing.TB, f map[string]any) {
+func (r *rig) fault(t testing.TB, f map[string]any) { r.control(t, "/_fault", f) }
+
+// configure changes settings of the mock.
+func (r *rig) configure(t testing.TB, settings map[string]any) { r.control(t, "/_config", settings) }
+
+func (r *rig) control(t testing.TB, path string, what map[string]any) {
 	t.Helper()
-	body, _ := json.Marshal(f)
-	resp, err := http.Post(r.mock+"/_fault", "application/json", bytes.NewReader(body))
+	body, _ := json.Marshal(what)
+	resp, err := http.Post(r.mock+path, "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 300 {
 		text, _ := io.ReadAll(resp.Body)
-		t.Fatalf("fault %v: %s %s", f, resp.Status, text)
+		t.Fatalf("%s %v: %s %s", path, what, resp.Status, text)
 	}
 }
 

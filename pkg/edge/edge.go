@@ -24,6 +24,8 @@ import (
 // authenticator finds out who calls.
 type authenticator interface {
 	Client(ctx context.Context, header http.Header, addr netip.Addr) (*proxy.Client, error)
+	// Still returns who it was, if it could come now, and until when that holds if nothing is configured anew.
+	Still(header http.Header, addr netip.Addr) (client *proxy.Client, until time.Time)
 }
 
 // server answers calls.
@@ -55,7 +57,8 @@ type Options struct {
 	Metrics   prometheus.Registerer
 }
 
-// View is how one configuration wants callers to be served. A request ends with the view it began with.
+// View is how one configuration wants callers to be served. A request ends with the view it began with; a session does so only
+// while the one in force would let it begin.
 type View struct {
 	Auth       authenticator
 	Relay      server
@@ -177,12 +180,15 @@ func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Cal
 		return nil, pathFault(req.Method, err)
 	}
 	rec.Operation = match.Op.Path
-	if err := upgradable(match.Op, req); err != nil {
+	if err := e.upgradable(match.Op, req); err != nil {
 		return nil, err
 	}
 	call := &proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Slots: match.Slots, Path: match.Path, Query: req.URL.RawQuery,
 		Header: req.Header, Head: openai.Head{Model: match.Model}}
 	call.Op.Method = req.Method // HEAD stays HEAD
+	if match.Op.Socket {
+		call.Still = e.still(call, credentials(view, req), e.clientAddr(req))
+	}
 	call.Explain, err = e.debugged(req)
 	return call, err
 }

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -42,12 +43,34 @@ func credentials(view *View, req *http.Request) http.Header {
 	return h
 }
 
-// upgradable refuses what is not how a WebSocket is asked for.
-func upgradable(op openai.Operation, req *http.Request) error {
-	if op.Socket && (!asksForSocket(req) || req.ContentLength != 0) {
-		return proxy.Faultf(proxy.InvalidRequest, "this endpoint is a WebSocket: ask for an upgrade, without a body")
+// still asks whether the caller of a session could open it now, by the view that is in force then, and until when that holds.
+func (e *Edge) still(call *proxy.Call, header http.Header, addr netip.Addr) func() (time.Time, error) {
+	was := call.Client
+	return func() (time.Time, error) {
+		now, until := e.view.Load().Auth.Still(header, addr)
+		switch {
+		case now == nil || now.ID != was.ID:
+			return until, proxy.Faultf(proxy.InvalidAPIKey, "the API key of this session is no longer valid")
+		case now.Pool != was.Pool || now.Owner() != was.Owner():
+			return until, proxy.Faultf(proxy.InvalidAPIKey, "the client of this session has another pool or group now")
+		default:
+			return until, allowed(now, call)
+		}
 	}
-	return nil
+}
+
+// upgradable refuses what is not how a WebSocket is asked for, and pages that may not ask for one.
+func (e *Edge) upgradable(op openai.Operation, req *http.Request) error {
+	switch {
+	case !op.Socket:
+		return nil
+	case !asksForSocket(req) || req.ContentLength != 0:
+		return proxy.Faultf(proxy.InvalidRequest, "this endpoint is a WebSocket: ask for an upgrade, without a body")
+	case !e.opensSockets(req.Header["Origin"]):
+		return proxy.Faultf(proxy.OriginNotAllowed, "pages of this origin may not open WebSockets here")
+	default:
+		return nil
+	}
 }
 
 // sockets counts the WebSockets. The server forgets a connection that was taken from it, so nobody else waits for them.

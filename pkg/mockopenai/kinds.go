@@ -30,8 +30,10 @@ var kinds = []kind{
 	{"/v1/threads", "thread_", "thread"},
 	{"/v1/threads/*/messages", "msg_", "thread.message"},
 	{"/v1/threads/*/runs", "run_", "thread.run"},
+	{"/v1/threads/*/runs/*/steps", "step_", "thread.run.step"},
 	{"/v1/evals", "eval_", "eval"},
 	{"/v1/evals/*/runs", "evalrun_", "eval.run"},
+	{"/v1/evals/*/runs/*/output_items", "outputitem_", "eval.run.output_item"},
 	{"/v1/containers", "cntr_", "container"},
 	{"/v1/containers/*/files", "cfile_", "container.file"},
 	{"/v1/videos", "video_", "video"},
@@ -53,6 +55,8 @@ func kindOf(path string) (kind, bool) {
 	}
 	return kinds[i], true
 }
+
+func isCollection(path string) bool { _, found := kindOf(path); return found }
 
 func samePath(template, path string) bool {
 	want, have := strings.Split(template, "/"), strings.Split(path, "/")

@@ -1,6 +1,7 @@
 package mockopenai
 
 import (
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,11 +31,29 @@ type object struct {
 	path    string
 	fields  map[string]any
 	looked  bool
-	content []byte // of a file that was uploaded
+	content []byte   // of a file that was uploaded, or of a part of one
+	size    int64    // of all that was uploaded, of which content may be the beginning only
+	files   []string // ids of those in a batch of a vector store
+	input   string   // of a response, or the messages of a chat: JSON
+	work    *work    // of a response that is made in the background; nil: it is not
 	created int64
 }
 
 func (o *object) id() string { _, id := cutLast(o.path); return id }
+
+// kind is that of the collection that the object lies in.
+func (o *object) kind() kind {
+	collection, _ := cutLast(o.path)
+	k, _ := kindOf(collection)
+	return k
+}
+
+// parent is the path of the object that it lies in.
+func (o *object) parent() string {
+	collection, _ := cutLast(o.path)
+	path, _ := cutLast(collection)
+	return path
+}
 
 func newObjects(now time.Time) *objects {
 	return &objects{all: map[string]*shelf{}, start: now.Add(-24 * time.Hour).Unix()}
@@ -100,21 +119,30 @@ func (s *shelf) in(collection string) (all []*object) {
 	return all
 }
 
-// page is a part of a list, as the query wants it; false: it cannot go on where it should.
-func page(all []*object, query map[string][]string, limit int) (part []*object, more, ok bool) {
-	get := func(name string) string { return strings.Join(query[name], "") }
-	if get("order") == "asc" {
+// page is a part of a list, as the query wants it, or why it cannot be had.
+func page(all []*object, query url.Values, limit int) (part []*object, more bool, no *refusal) {
+	if status := query.Get("filter"); status != "" {
+		all = slices.DeleteFunc(all, func(o *object) bool { return o.fields["status"] != status })
+	}
+	if query.Get("order") == "asc" {
 		slices.Reverse(all)
 	}
-	if after := get("after"); after != "" {
-		i := slices.IndexFunc(all, func(o *object) bool { return o.id() == after })
+	for _, name := range []string{"after", "before"} {
+		id := query.Get(name)
+		if id == "" {
+			continue
+		}
+		i := slices.IndexFunc(all, func(o *object) bool { return o.id() == id })
 		if i < 0 {
-			return nil, false, false
+			return nil, false, badRequest(name, "No such object: "+id)
+		}
+		if name == "before" {
+			return all[max(i-limit, 0):i], i > limit, nil
 		}
 		all = all[i+1:]
 	}
 	if len(all) > limit {
-		return all[:limit], true, true
+		return all[:limit], true, nil
 	}
-	return all, false, true
+	return all, false, nil
 }

@@ -3,7 +3,6 @@ package mockopenai
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,48 +19,65 @@ func (x *exchange) accountName() string {
 }
 
 // stored is every operation on objects that the account stores.
-func (x *exchange) stored() {
+func (x *exchange) stored() { x.storedAnswer()() }
+
+// storedAnswer makes the whole answer while nobody else changes what it shows, and returns what sends it.
+func (x *exchange) storedAnswer() (send func()) {
 	o := x.s.objects
 	o.mu.Lock()
-	a := x.answerStored(o, o.shelfLocked(x.accountName()))
-	o.mu.Unlock()
-	switch a := a.(type) {
+	defer o.mu.Unlock()
+	switch a := x.answerStored(o, o.shelfLocked(x.accountName())).(type) {
 	case *refusal:
-		x.refuse(*a)
+		return func() { x.refuse(*a) }
+	case func():
+		return a
 	case []byte:
-		x.send("application/octet-stream", a)
+		return func() { x.send("application/octet-stream", a) }
 	default:
 		text, _ := json.Marshal(a) // of strings, numbers and what came as JSON
-		x.json(text)
+		return func() { x.json(text) }
 	}
 }
 
-// answerStored does what is asked, and returns a refusal, bytes, or what is to be JSON.
+// answerStored does what is asked, and returns a refusal, bytes, what is to be JSON, or what answers once the objects are
+// let go of.
 func (x *exchange) answerStored(o *objects, s *shelf) any {
 	path := x.r.URL.Path
 	if no := x.dangling(s); no != nil {
 		return no
 	}
-	before, last := cutLast(path)
-	if k, isCollection := kindOf(path); isCollection {
+	if do := wayOf(x.r.Method, path); do != nil {
+		if no := absent(s, path); no != nil {
+			return no
+		}
+		return do(x, o, s)
+	}
+	if x.r.Method == http.MethodGet {
+		s.work(path)
+	}
+	before, _ := cutLast(path)
+	if k, found := kindOf(path); found {
 		if parent, _ := cutLast(path); strings.Contains(k.collection, "*") && s.byPath[parent] == nil {
 			return missing(parent)
 		}
 		if x.r.Method == http.MethodPost {
 			return x.create(o, s, path, k)
 		}
-		return x.list(s.in(path))
+		return x.list(chosen(path, s.in(path), x.r.URL.Query()))
 	}
 	if made := makers[path]; made != "" {
 		k, _ := kindOf(made)
 		return x.create(o, s, made, k)
 	}
-	if _, isItem := kindOf(before); isItem {
+	if isCollection(before) {
 		return x.item(o, s, path)
 	}
 	for rest := before; rest != ""; rest, _ = cutLast(rest) {
 		if one := s.byPath[rest]; one != nil {
-			return x.act(o, s, one, last)
+			return x.act(o, s, one, strings.TrimPrefix(path, rest))
+		}
+		if collection, _ := cutLast(rest); isCollection(collection) {
+			return missing(rest)
 		}
 	}
 	return missing(before)
@@ -94,6 +110,7 @@ func eachPointer(value gjson.Result, see func(name, id string)) {
 	}
 	value.ForEach(func(key, inner gjson.Result) bool {
 		switch {
+		case key.Str == "metadata" || key.Str == "item": // the caller's own names
 		case inner.Type == gjson.String:
 			see(key.Str, inner.Str)
 		case inner.IsArray() && inner.Get("0").Type == gjson.String:
@@ -107,45 +124,31 @@ func eachPointer(value gjson.Result, see func(name, id string)) {
 	})
 }
 
-// create makes an object of what the body says.
-func (x *exchange) create(o *objects, s *shelf, collection string, k kind) any {
-	one := x.newObject(o, collection, k)
-	s.add(one)
-	switch k.collection {
-	case "/v1/conversations/*/items":
-		return map[string]any{"object": "list", "data": []any{one.fields}, "first_id": one.id(), "last_id": one.id(), "has_more": false}
-	case "/v1/threads":
-		if x.r.URL.Path == "/v1/threads/runs" {
-			runs, _ := kindOf(one.path + "/runs")
-			run := x.newObject(o, one.path+"/runs", runs)
-			run.fields["thread_id"] = one.id()
-			s.add(run)
-			return run.fields
-		}
-	}
-	return one.fields
+// bareObject is an object with nothing but what all objects have.
+func (x *exchange) bareObject(o *objects, collection string, k kind) *object {
+	at := o.nextLocked()
+	id := fmt.Sprintf("%s%sx%d", k.prefix, x.s.instance, o.made)
+	return &object{path: collection + "/" + id, created: at, fields: map[string]any{"id": id, "object": k.object, "created_at": at}}
 }
 
+// newObject is one with the fields of the body besides.
 func (x *exchange) newObject(o *objects, collection string, k kind) *object {
-	at := o.nextLocked()
-	fields := map[string]any{}
-	x.ask.doc.ForEach(func(name, value gjson.Result) bool { fields[name.Str] = json.RawMessage(value.Raw); return true })
+	one := x.bareObject(o, collection, k)
+	one.fields["status"] = "completed"
+	switch k.collection {
+	case "/v1/batches":
+		one.fields["status"] = "validating"
+	case "/v1/fine_tuning/jobs":
+		one.fields["status"] = "validating_files"
+	}
+	one.content = x.ask.held
+	says := map[string]any{}
+	x.ask.doc.ForEach(func(name, value gjson.Result) bool { says[name.Str] = json.RawMessage(value.Raw); return true })
 	for name, value := range x.ask.form {
-		fields[name] = value
+		says[name] = value
 	}
-	for name, size := range x.ask.files {
-		fields["filename"], fields["bytes"] = name, size
-	}
-	id := fmt.Sprintf("%s%sx%d", k.prefix, x.s.instance, o.made)
-	if k.prefix == "" { // it is another object's place here
-		id = x.ask.text("file_id")
-	}
-	usual := map[string]any{"id": id, "object": k.object, "created_at": at, "status": "completed"}
-	if k.collection == "/v1/batches" {
-		usual["status"] = "validating"
-	}
-	maps.Copy(fields, usual)
-	return &object{path: collection + "/" + id, fields: fields, content: x.ask.held, created: at}
+	one.usual(says)
+	return one
 }
 
 // item is GET, POST or DELETE of an object.
@@ -156,85 +159,67 @@ func (x *exchange) item(o *objects, s *shelf, path string) any {
 	}
 	switch x.r.Method {
 	case http.MethodDelete:
-		s.drop(one)
-		return map[string]any{"id": one.id(), "object": fmt.Sprint(one.fields["object"], ".deleted"), "deleted": true}
+		return s.deleted(one)
 	case http.MethodPost:
 		x.ask.doc.ForEach(func(name, value gjson.Result) bool { one.fields[name.Str] = json.RawMessage(value.Raw); return true })
 	}
-	if strings.HasPrefix(path, "/v1/batches/") && !one.looked { // it is done when somebody looks
-		one.looked = true
-		one.fields["status"], one.fields["output_file_id"] = "completed", x.outcome(o, s, "batch_output").id()
-	}
-	return one.fields
+	return x.look(o, s, one)
 }
 
 // outcome is a file that the account was made.
 func (x *exchange) outcome(o *objects, s *shelf, purpose string) *object {
-	files, _ := kindOf("/v1/files")
-	file := x.newObject(o, "/v1/files", files)
-	file.fields["purpose"] = purpose
-	s.add(file)
+	file := x.newFile(o, s, purpose, purpose+".jsonl", nil, 0)
+	file.content = []byte(`{"content_of":"` + file.id() + `"}`)
+	file.size = int64(len(file.content))
+	file.fields["bytes"] = file.size
 	return file
-}
-
-// act does something with an object.
-func (x *exchange) act(o *objects, s *shelf, one *object, name string) any {
-	switch {
-	case name == "complete":
-		file := x.outcome(o, s, "assistants")
-		one.fields["file"] = file.fields
-	case name == "remix":
-		videos, _ := kindOf("/v1/videos")
-		return x.create(o, s, "/v1/videos", videos)
-	case name == "content":
-		if one.content != nil {
-			return one.content
-		}
-		return []byte(`{"content_of":"` + one.id() + `"}`)
-	case name == "cancel":
-		one.fields["status"] = "cancelled"
-	case x.r.Method == http.MethodGet || name == "search":
-		return x.list(nil)
-	}
-	return one.fields
 }
 
 // list answers with a page of objects.
 func (x *exchange) list(all []*object) any {
 	query := x.r.URL.Query()
+	if query.Get("order") == "" && ascending(x.r.URL.Path) {
+		query.Set("order", "asc")
+	}
 	limit, err := strconv.Atoi(query.Get("limit"))
 	if err != nil {
 		limit = 20
 	}
-	part, more, ok := page(all, query, limit)
-	if !ok {
-		return badRequest("after", "No such object: "+query.Get("after"))
+	part, more, no := page(all, query, limit)
+	if no != nil {
+		return no
 	}
 	data := make([]any, 0, len(part))
 	for _, o := range part {
 		data = append(data, o.fields)
 	}
-	a := map[string]any{"object": "list", "data": data, "has_more": more}
+	a := map[string]any{"object": "list", "data": data, "first_id": nil, "last_id": nil, "has_more": more}
 	if len(part) > 0 {
 		a["first_id"], a["last_id"] = part[0].id(), part[len(part)-1].id()
 	}
 	return a
 }
 
-// keep stores the answer of an inference operation. It must do so before the caller hears of the id.
-func (x *exchange) keep(collection, text string) {
+// keep stores the answer of an inference operation, and what is still to be done for it. It must do so before the caller hears of
+// the id.
+func (x *exchange) keep(collection, text string, w *work) *object {
 	fields := map[string]any{}
-	if json.Unmarshal([]byte(text), &fields) != nil {
-		return
-	}
+	_ = json.Unmarshal([]byte(text), &fields) // it is ours
 	if metadata := x.ask.doc.Get("metadata"); metadata.Exists() {
 		fields["metadata"] = json.RawMessage(metadata.Raw)
+	}
+	if w != nil {
+		w.done["metadata"] = fields["metadata"]
 	}
 	id, _ := fields["id"].(string)
 	o := x.s.objects
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.shelfLocked(x.accountName()).add(&object{path: collection + "/" + id, fields: fields})
+	one := &object{path: collection + "/" + id, fields: fields, input: x.input(), work: w}
+	s := o.shelfLocked(x.accountName())
+	s.add(one)
+	x.addTalk(s, one)
+	return one
 }
 
 // dangles refuses an inference that points at something which the account has not, and reports whether it did.

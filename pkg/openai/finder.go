@@ -46,6 +46,8 @@ type want struct {
 	path   []string
 	object string // path of the object that the place belongs to
 	family Family // empty: the time is wanted at which the object was made
+	begins bool   // the id must begin as those of the family do
+	sealed bool   // no id stands there, but what has one by its beginning
 }
 
 type sighted struct {
@@ -92,22 +94,22 @@ func NewFinder(contentType string, makes []Made) *Finder {
 		return nil
 	}
 	for _, m := range makes {
-		f.want(m.Path, m.Family)
+		f.want(m.Path, m.Family, m.Begins)
 		if object, isID := strings.CutSuffix(m.Path, "id"); isID && (object == "" || object[len(object)-1] == '.') && !strings.Contains(object, "#") {
-			f.want(object+"created_at", "")
-			f.want(object+"created", "")
+			f.want(object+"created_at", "", false)
+			f.want(object+"created", "", false)
 		}
 	}
 	f.restart()
 	return f
 }
 
-func (f *Finder) want(path string, family Family) {
+func (f *Finder) want(path string, family Family, begins bool) {
 	segments := strings.Split(path, ".")
 	if len(segments) > deepestWanted || len(f.wants) == 64 {
 		return
 	}
-	f.wants = append(f.wants, want{segments, strings.Join(segments[:len(segments)-1], "."), family})
+	f.wants = append(f.wants, want{segments, strings.Join(segments[:len(segments)-1], "."), family, begins, isSealed(path)})
 }
 
 // restart begins with another document.
@@ -285,9 +287,21 @@ func (f *Finder) endText() {
 	switch {
 	case kind == isName && good:
 		t.at = f.leading(t.wants, string(f.kept))
-	case kind == isValue && good && IsObjectID(string(f.kept)):
-		w := f.wants[f.here(false)]
-		f.sight(w, string(f.kept))
+	case kind == isValue:
+		f.value(f.wants[f.here(false)], good)
+	}
+}
+
+// value is behind a text at a place that matters. One that is sealed is longer than any id, and so no good one; its beginning is
+// what counts of it.
+func (f *Finder) value(w want, good bool) {
+	id := string(f.kept)
+	switch {
+	case id == "":
+	case w.sealed:
+		f.sight(w, sealID(id))
+	case good && IsObjectID(id) && (!w.begins || FamilyOf(id) == w.family):
+		f.sight(w, id)
 	}
 }
 

@@ -30,8 +30,9 @@ func sightings(contentType, answer string, makes []Made, piece func() int) (all 
 func whole() int { return 1 << 20 }
 
 func TestFinder(t *testing.T) {
-	file := []Made{{Files, "id"}}
-	response := []Made{{Responses, "id"}, {Responses, "response.id"}, {Containers, "output.#.container_id"}, {Items, "response.output.#.id"}}
+	file, sealed := []Made{{Family: Files, Path: "id"}}, strings.Repeat("gAAAAAB_", 100)
+	run := append([]Made{{Family: Threads, Path: "thread_id"}, {Family: Threads, Path: "id", Begins: true}}, assisted()...)
+	response := []Made{{Family: Responses, Path: "id"}, {Family: Responses, Path: "response.id"}, {Family: Containers, Path: "output.#.container_id"}, {Family: Items, Path: "response.output.#.id"}}
 	for name, c := range map[string]struct {
 		makes        []Made
 		kind, answer string
@@ -51,15 +52,23 @@ func TestFinder(t *testing.T) {
 		"not if it is too long":     {file, "", `{"id":"` + strings.Repeat("a", longestID+1) + `"}`, ""},
 		"if it is just not":         {file, "", `{"id":"` + strings.Repeat("a", longestID) + `"}`, "file:" + strings.Repeat("a", longestID)},
 		"not a number":              {file, "", `{"id":5}`, ""},
-		"the file of an upload":     {[]Made{{Files, "file.id"}}, "", `{"id":"upload_1","created_at":3,"file":{"id":"file-1","created_at":4}}`, "file:file-1@4"},
-		"results":                   {[]Made{{Files, "result_files.#"}}, "", `{"result_files":["file-1","file-2",null],"x":["no"]}`, "file:file-1 file:file-2"},
+		"the file of an upload":     {[]Made{{Family: Files, Path: "file.id"}}, "", `{"id":"upload_1","created_at":3,"file":{"id":"file-1","created_at":4}}`, "file:file-1@4"},
+		"results":                   {[]Made{{Family: Files, Path: "result_files.#"}}, "", `{"result_files":["file-1","file-2",null],"x":["no"]}`, "file:file-1 file:file-2"},
 		"containers of an answer":   {response, "", `{"id":"resp_1","created_at":9,"output":[{"container_id":"cntr_1","id":"x"},{"content":[{"container_id":"no"}]},{"container_id":"cntr_1"}]}`, "response:resp_1@9 container:cntr_1"},
 		"the first event":           {response, "events", "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"created_at\":9,\"output\":[]}}\n\ndata: {\"response\":{\"id\":\"resp_1\",\"output\":[{\"id\":\"msg_1\"}]}}\n\n", "response:resp_1@9 item:msg_1"},
+		"a thread before its run":   {run, "events", "data: {\"id\":\"thread_1\",\"created_at\":9}\n\ndata: {\"id\":\"run_1\",\"created_at\":10,\"thread_id\":\"thread_1\"}\n\n", "thread:thread_1@9"},
+		"a run alone":               {run, "", `{"id":"run_1","thread_id":"thread_1","created_at":10}`, "thread:thread_1@10"},
+		"a picture in a message":    {run, "", `{"data":[{"id":"msg_1","content":[{"image_file":{"file_id":"file-1"}},{"text":{"annotations":[{"file_path":{"file_id":"file-2"}},{"file_citation":{"file_id":"no"}}]}}]}]}`, "file:file-1 file:file-2"},
+		"a picture that is added":   {run, "events", "data: {\"id\":\"msg_1\",\"delta\":{\"content\":[{\"image_file\":{\"file_id\":\"file-1\"}}]}}\n\n", "file:file-1"},
+		"a picture in a step":       {run, "", `{"id":"step_1","step_details":{"tool_calls":[{"code_interpreter":{"outputs":[{"image":{"file_id":"file-1"}}]}}]}}`, "file:file-1"},
+		"pictures in steps":         {run, "", `{"data":[{"step_details":{"tool_calls":[{"code_interpreter":{"outputs":[{"image":{"file_id":"file-1"}}]}}]}}]}`, "file:file-1"},
 		"no space, and a return":    {response, "events", "data:{\"response\":{\"id\":\"resp_1\"}}\r\n\r\n", "response:resp_1"},
 		"not in another field":      {response, "events", "id: {\"id\":\"no\"}\n: data: {\"id\":\"no\"}\nxdata: {\"id\":\"no\"}\n\n", ""},
 		"not beyond a broken event": {response, "events", "data: {\"x\":{\"y\":\ndata: \"id\":\"no\"}\n\ndata: [DONE]\n\n", ""},
-		"too deep to matter":        {file, "", strings.Repeat(`{"id":`, 40) + `"no"` + strings.Repeat("}", 40), ""},
-		"behind what is too deep":   {file, "", `{"x":` + strings.Repeat(`{"id":[`, 40) + strings.Repeat("]}", 40) + `,"id":"file-1"}`, "file:file-1"},
+		"what is sealed": {[]Made{{Family: Items, Path: "output.#.encrypted_content"}}, "", `{"output":[{"encrypted_content":"` + sealed + `"},{"encrypted_content":""},` +
+			`{"encrypted_content":null},{"encrypted_content":"short"}]}`, "item:" + sealID(sealed) + " item:" + sealID("short")},
+		"too deep to matter":      {file, "", strings.Repeat(`{"id":`, 40) + `"no"` + strings.Repeat("}", 40), ""},
+		"behind what is too deep": {file, "", `{"x":` + strings.Repeat(`{"id":[`, 40) + strings.Repeat("]}", 40) + `,"id":"file-1"}`, "file:file-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kind := "application/json; charset=utf-8"
@@ -94,7 +103,7 @@ func TestFinder(t *testing.T) {
 
 // A time that comes in another write than the id is told of later.
 func TestFinderTellsTheTimeLater(t *testing.T) {
-	f := NewFinder("application/json", []Made{{Files, "id"}})
+	f := NewFinder("application/json", []Made{{Family: Files, Path: "id"}})
 	f.Write([]byte(`{"id":"file-1",`))
 	if got := f.Found(); len(got) != 1 || !got[0].Created.IsZero() || f.Found() != nil {
 		t.Errorf("%+v", got)
@@ -110,7 +119,7 @@ func TestFinderAgainstDecoding(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	makes := []Made{{Files, "id"}, {Files, "a.id"}, {Files, "a.#"}, {Files, "a.#.b"}, {Files, "b.#.a.#.id"}}
+	makes := []Made{{Family: Files, Path: "id"}, {Family: Files, Path: "a.id"}, {Family: Files, Path: "a.#"}, {Family: Files, Path: "a.#.b"}, {Family: Files, Path: "b.#.a.#.id"}}
 	for range 3000 {
 		value := randomValue(r, 5)
 		text, _ := json.Marshal(value)
@@ -178,7 +187,7 @@ func at(value any, path []string, see func(string)) {
 
 func BenchmarkFinder(b *testing.B) {
 	delta := []byte(`data: {"type":"response.output_text.delta","sequence_number":7,"item_id":"msg_1","output_index":0,"content_index":0,"delta":"some \"text\" of the answer","logprobs":[]}` + "\n\n")
-	f := NewFinder("text/event-stream", []Made{{Responses, "id"}, {Responses, "response.id"}, {Containers, "item.container_id"}})
+	f := NewFinder("text/event-stream", []Made{{Family: Responses, Path: "id"}, {Family: Responses, Path: "response.id"}, {Family: Containers, Path: "item.container_id"}})
 	b.SetBytes(int64(len(delta)))
 	b.ReportAllocs()
 	for b.Loop() {

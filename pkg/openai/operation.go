@@ -71,12 +71,27 @@ type Objects struct {
 	Lists *Listing // nil: it lists no family
 	Drops bool     // it deletes the object of its last slot
 	Runs  string   // the field that names a file of requests, which are carried out; empty: none
+
+	Beside Family // of the object beside which something is made that points at none; empty: it may be made anywhere
 }
 
 // Made is an object that an answer tells of: its id stands at the path, "data.#.id", of a JSON answer or of an event.
 type Made struct {
 	Family Family
 	Path   string
+	Begins bool // others may stand there, too: the id must begin as those of the family do
+}
+
+// assisted are the places of files that an assistant made: in a message or a step, in a list of them, or in an event that
+// adds to one.
+func assisted() (all []Made) {
+	for _, within := range []string{"", "data.#.", "delta."} {
+		for _, path := range []string{"content.#.image_file.file_id", "content.#.text.annotations.#.file_path.file_id",
+			"step_details.tool_calls.#.code_interpreter.outputs.#.image.file_id"} {
+			all = append(all, Made{Family: Files, Path: within + path})
+		}
+	}
+	return all
 }
 
 // When says on what it depends whether something is made.
@@ -96,4 +111,5 @@ type Listing struct {
 	Ascending   bool  // when nothing is said
 	Before      bool  // what comes before an object can be asked for
 	Filters     []string
+	Makes       []Made // of what an object on the list tells, as it does when it is shown alone
 }

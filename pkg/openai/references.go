@@ -103,7 +103,7 @@ func (r *headReader) referByVoice(param string, value gjson.Result) {
 // referByItems notes the items of earlier answers. One that is only named must be the caller's. One that is given whole is
 // read where it was made, if that can be: the upstream looks up what it thought there.
 func (r *headReader) referByItems(param string, list gjson.Result) {
-	if !list.IsArray() || !strings.Contains(list.Raw, `"id"`) && !strings.Contains(list.Raw, `\u`) {
+	if !list.IsArray() || !strings.Contains(list.Raw, `"id"`) && !strings.Contains(list.Raw, `"encrypted_content"`) && !strings.Contains(list.Raw, `\u`) {
 		return
 	}
 	list.ForEach(func(_, item gjson.Result) bool {
@@ -125,6 +125,11 @@ func (r *headReader) referByItems(param string, list gjson.Result) {
 				r.head.Items = append(r.head.Items, strings.Clone(id))
 			}
 		}
+		r.eachOf(item, "encrypted_content", func(sealed gjson.Result) {
+			if sealed.Type == gjson.String && sealed.Str != "" && len(r.head.Items) < mostItems {
+				r.head.Items = append(r.head.Items, sealID(sealed.Str))
+			}
+		})
 		return true
 	})
 }
@@ -171,7 +176,12 @@ func mayRefer(top, text string) bool {
 // referWithin notes the references at any depth of a member.
 func (r *headReader) referWithin(top string, value gjson.Result) {
 	if (value.IsObject() || value.IsArray()) && mayRefer(top, value.Raw) {
-		eachMember(value.Raw, func(name, rest string) { r.referTo(top, name, rest) })
+		eachMember(value.Raw, func(name, rest string) (within bool) {
+			if within = !isOwn(top, name); within {
+				r.referTo(top, name, rest)
+			}
+			return within
+		})
 	}
 }
 
@@ -231,9 +241,10 @@ func eachString(text string, see func(string)) {
 	}
 }
 
-// eachMember calls see for every member at any depth, with its name and the text from its value on. It goes once from
-// string to string, so that its cost is bounded by the text's length however deep that nests.
-func eachMember(text string, see func(name, rest string)) {
+// eachMember calls see for every member at any depth, with its name and the text from its value on; an object of which see
+// returns false is passed over. It goes once from string to string, so that its cost is bounded by the text's length however
+// deep that nests.
+func eachMember(text string, see func(name, rest string) (within bool)) {
 	for {
 		open := strings.IndexByte(text, '"')
 		if open < 0 {
@@ -254,7 +265,9 @@ func eachMember(text string, see func(name, rest string)) {
 			name = gjson.Parse(`"` + name + `"`).Str
 		}
 		text = afterSpace(value)
-		see(name, text)
+		if !see(name, text) {
+			text = behindObject(text)
+		}
 	}
 }
 

@@ -66,6 +66,10 @@ func TestReferences(t *testing.T) {
 		"a function's parameter": {`{"tools":[{"parameters":{"properties":{"file_id":{"type":"string"},
 			"container":{"type":"string"}}}}]}`, ""},
 		"the caller's own names":            {`{"metadata":{"file_id":"x"},"text":{"example":{"file_id":"x"}}}`, ""},
+		"of a message within":               {`{"thread":{"messages":[{"metadata":{"thread_id":"x","y":"}"},"file_id":"file-1"}]}}`, "file_id=file:file-1"},
+		"of a file within":                  {`{"files":[{"attributes":{"file_id":["x"]},"file_id":"file-1"},{"metadata":"x","file_id":"file-2"}]}`, "file_id=file:file-1 file_id=file:file-2"},
+		"rows of an evaluation":             {`{"data_source":{"source":{"content":[{"item":{"file_id":"x","a":[{}]},"sample":{"thread_id":"x"}}]},"tools":[{"vector_store_ids":["vs_1"]}]}}`, "vector_store_ids=vector_store:vs_1"},
+		"an item of something else":         {`{"input":[{"item":{"file_id":"file-1"}}]}`, "file_id=file:file-1"},
 		"a name in escapes":                 {`{"input":[{"file_\u0069d":"file-1"}]}`, "file_id=file:file-1"},
 		"an id in escapes":                  {`{"input":[{"file_id":"fil\u0065-1"}],"file_ids":["fil\u0065-2"]}`, "file_id=file:file-1 file_ids=file:file-2"},
 		"a string that ends in backslashes": {`{"input":[{"a":"\\\\","file_id":"file-1"}]}`, "file_id=file:file-1"},
@@ -83,6 +87,12 @@ func TestReferences(t *testing.T) {
 func TestItemsAndSearches(t *testing.T) {
 	h := ReadHead([]byte(`{"input":[{"type":"reasoning","id":"rs_1"},{"type":"message","id":"msg_1","role":"assistant"},{"type":"message","id":7}]}`))
 	if !slices.Equal(h.Items, []string{"rs_1", "msg_1"}) || len(h.References) != 0 {
+		t.Errorf("%+v", h)
+	}
+	sealed := strings.Repeat("gAAAAAB_", 100)
+	h = ReadHead([]byte(`{"store":false,"include":["reasoning.encrypted_content"],"input":[{"type":"reasoning","encrypted_content":"` + sealed + `"},` +
+		`{"type":"compaction","id":"cmp_1","encrypted_content":"x"},{"encrypted_content":""},{"encrypted_content":null}]}`))
+	if !h.Sealed || !slices.Equal(h.Items, []string{sealID(sealed), "cmp_1", sealID("x")}) || sealID(sealed) == sealID(sealed[1:]) {
 		t.Errorf("%+v", h)
 	}
 	for body, want := range map[string]string{

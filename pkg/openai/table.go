@@ -43,7 +43,23 @@ func readTable(text string) ([]Operation, error) {
 		}
 		all = append(all, op)
 	}
+	for _, op := range all {
+		if op.Objects != nil && op.Objects.Lists != nil {
+			op.Objects.Lists.Makes = shownBy(all, op)
+		}
+	}
 	return all, nil
+}
+
+// shownBy is of what an object tells that is on a list, which the operation says that shows it alone.
+func shownBy(all []Operation, list Operation) []Made {
+	for _, op := range all {
+		one, below := strings.CutPrefix(op.Path, list.Path+"/")
+		if below && isSlot(one) && op.Method == http.MethodGet && op.Objects != nil {
+			return op.Objects.Makes
+		}
+	}
+	return nil
 }
 
 var classes = map[string]Class{"stateless": Stateless, "stateful": Stateful, "administration": Administration, "minting": Minting}
@@ -137,8 +153,14 @@ func (op *Operation) object(name, value string) bool {
 	switch {
 	case name == "makes":
 		family, path, found := strings.Cut(value, ":")
-		op.Objects.Makes = append(op.Objects.Makes, Made{Family(family), path})
+		family, begins := strings.CutSuffix(family, "^")
+		op.Objects.Makes = append(op.Objects.Makes, Made{Family(family), path, begins})
 		return found && IsFamily(family)
+	case name == "assists":
+		op.Objects.Makes = append(op.Objects.Makes, assisted()...)
+	case name == "beside":
+		op.Objects.Beside = Family(value)
+		return IsFamily(value)
 	case name == "when" && value == "stored":
 		op.Objects.When = IfStored
 	case name == "when" && value == "kept":

@@ -112,7 +112,7 @@ func (r *headReader) parts(top string, value gjson.Result) {
 	if !value.IsObject() && !value.IsArray() {
 		return
 	}
-	eachMember(value.Raw, func(name, rest string) {
+	eachMember(value.Raw, func(name, rest string) bool {
 		switch {
 		case name == "type":
 			if kind, ok := plainText(rest); !ok || !slices.Contains(textual, kind) {
@@ -126,6 +126,7 @@ func (r *headReader) parts(top string, value gjson.Result) {
 				r.head.Media += int64(len(text))
 			}
 		}
+		return true
 	})
 }
 

@@ -65,3 +65,11 @@ func midnight(year int, month time.Month, day int, zone *time.Location) time.Tim
 func dateOf(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
 }
+
+// Sooner is the earlier of two ends; the zero time is none.
+func Sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

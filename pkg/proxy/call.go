@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"net/http"
+	"time"
 
 	"openai-api-proxy/pkg/openai"
 )
@@ -18,6 +19,9 @@ type Call struct {
 	Header http.Header // the caller's; upstream decides what of it goes on
 	Body   Body
 	Head   openai.Head // what the body asks for
+	// Still says of a session whether its caller could open it now, and until when that holds if nothing is configured anew; the
+	// zero time: for ever. nil: of no other call.
+	Still func() (until time.Time, err error)
 	// Explain asks for an account of how the keys were chosen; only an operator may want it.
 	Explain bool
 }

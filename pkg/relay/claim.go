@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
@@ -23,6 +24,9 @@ type owners interface {
 type claim struct {
 	owner   string // empty: nobody asks, and nothing is remembered
 	account string // in which the objects lie that the call points at; empty: any will do
+	soft    bool   // another account will do, too
+
+	known map[proxy.ObjectID]proxy.Object // those of the client's at which the call points
 }
 
 // claim finds out whether the objects are the client's that the call points at, and in which account they lie. What is
@@ -37,16 +41,19 @@ func (r *Relay) claim(ctx context.Context, call *proxy.Call, rec *proxy.Record) 
 		return c, err
 	}
 	if s := call.Head.Searches; s != "" {
-		return c, &proxy.Fault{Kind: proxy.NotSupportedYet, Param: s,
-			Public: "with more than one account or client nothing may choose among all that an account stores; name a file"}
+		return c, searches(s)
 	}
 	pointed, err := references(call)
-	if err != nil || len(pointed)+len(call.Head.Items) == 0 {
+	switch {
+	case err != nil:
 		return c, err
+	case len(pointed)+len(call.Head.Items) == 0:
+		c.account, c.soft = r.beside(ctx, c.owner, call.Op)
+		return c, nil
 	}
-	found, err := r.Owners.Find(ctx, c.owner, idsOf(pointed, call.Head.Items))
+	c.known, err = r.Owners.Find(ctx, c.owner, idsOf(pointed, call.Head.Items))
 	if err == nil {
-		c.account, err = accountOf(pointed, call.Head.Items, found)
+		c.account, err = accountOf(pointed, call.Head.Items, c.known)
 	}
 	if err == nil {
 		err = r.inputs(ctx, c, call, rec)
@@ -76,9 +83,10 @@ func references(call *proxy.Call) (all []openai.Reference, err error) {
 		}
 		all = append(all, openai.ReferencesInQuery(query)...)
 		if call.Op.Objects == nil || call.Op.Objects.Lists == nil {
-			all = append(all, cursors(query)...)
+			all = append(all, cursors(query, call.Slots)...)
 		}
 	}
+	all = append(all, besides(call.Header)...)
 	return append(all, call.Head.References...), nil
 }
 
@@ -94,11 +102,12 @@ func familyOfSlot(op openai.Operation, i int, id string) openai.Family {
 	return ""
 }
 
-// cursors are the objects at which a list within an object is to go on. Most are names within it and none of a family.
-func cursors(query url.Values) (all []openai.Reference) {
+// cursors are the objects at which a list within an object is to go on. Most are names within it and none of a family; those of
+// the messages of a stored completion begin like one, with the id of theirs.
+func cursors(query url.Values, slots openai.Slots) (all []openai.Reference) {
 	for _, name := range []string{"after", "before"} {
 		for _, id := range query[name] {
-			if family := openai.FamilyOf(id); family != "" {
+			if family := openai.FamilyOf(id); family != "" && !(slots[0] != "" && strings.HasPrefix(id, slots[0]+"-")) {
 				all = append(all, openai.Reference{Param: name, Family: family, ID: id})
 			}
 		}
@@ -136,7 +145,8 @@ func accountOf(pointed []openai.Reference, items []string, found map[proxy.Objec
 			account = object.Account
 		case account != object.Account:
 			return "", &proxy.Fault{Kind: proxy.InvalidRequest, Param: p.Param,
-				Public: "the stored objects of this request lie in two accounts of the upstream, and no key reaches both"}
+				Public: "the stored objects of this request lie in two accounts of the upstream, and no key reaches both; make one " +
+					"beside the other, whose id the header " + besideHeader + " takes"}
 		}
 	}
 	for i := len(items) - 1; i >= 0 && account == ""; i-- {

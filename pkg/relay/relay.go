@@ -57,16 +57,17 @@ type Options struct {
 type Relay struct {
 	Options
 	Plan
-	budget  *budget
-	metrics *metrics
+	budget   *budget
+	sessions *sessions
+	metrics  *metrics
 }
 
 // New makes a Relay without a plan; see Under.
 func New(o Options) *Relay {
-	return &Relay{Options: o, budget: newBudget(time.Now), metrics: newMetrics(o.Metrics)}
+	return &Relay{Options: o, budget: newBudget(time.Now), sessions: newSessions(), metrics: newMetrics(o.Metrics)}
 }
 
-// Under is the same relay under another plan: all of them have one retry budget.
+// Under is the same relay under another plan: all of them have one retry budget, and know of each other's sessions.
 func (r *Relay) Under(p Plan) *Relay {
 	other := *r
 	other.Plan = p
@@ -93,6 +94,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		return r.list(ctx, w, call, rec, claim.owner)
 	}
 	run := newRun(r, call, rec, claim.account)
+	run.soft = claim.soft
 	run.need = r.need(permit, call)
 	run.why = whyOf(call, permit, nil)
 	defer run.close()
@@ -112,11 +114,12 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	how := upstream.Forwarding{HideUsage: hide && best.answer.Verdict.Outcome == proxy.Served,
 		Head: rec.Method == http.MethodHead, Watch: r.watch(ctx, claim, call, best)}
 	session := r.session(ctx, claim, call, best, permit, &how)
+	defer session.begin()()
 	run.markSpent(w.Header(), best)
 	delivered := best.answer.Forward(w, how)
 	settle(best, delivered, call, rec)
 	if rec.Session != nil {
-		owed = session.settle(rec)
+		owed = session.settle(ctx, rec)
 		return nil
 	}
 	r.price(best, call, rec)
@@ -137,12 +140,14 @@ func settle(best *try, d upstream.Delivered, call *proxy.Call, rec *proxy.Record
 	if best.answer.Verdict.Outcome == proxy.Served && call.Op.Tokens == openai.TokensAnswered {
 		rec.Usage = spent(d, call)
 	}
-	switch d.Verdict.Outcome {
-	case proxy.StreamCut:
+	switch {
+	case d.Verdict.Whole && call.Op.Free() && !call.Op.Socket:
+		// A stream is shown once more that failed when it was made: nothing fails now.
+	case d.Verdict.Outcome == proxy.StreamCut:
 		best.pick.Cut(d.Verdict)
 		rec.Attempts[len(rec.Attempts)-1].Outcome = proxy.StreamCut
 		rec.Cut, rec.Broken = !d.Verdict.Whole, true
-	case proxy.CallerGone:
+	case d.Verdict.Outcome == proxy.CallerGone:
 		rec.Cut, rec.Gone = true, true
 	}
 }

@@ -31,6 +31,7 @@ type run struct {
 	call      *proxy.Call
 	rec       *proxy.Record
 	account   string // in which the objects lie that the call points at; empty: any will do
+	soft      bool   // another account will do, too
 	deadline  time.Time
 	tries     []*try
 	ambiguous int  // tries whose fate was ambiguous
@@ -61,6 +62,10 @@ func (r *run) answer(ctx context.Context) (*try, error) {
 // attempt picks a key and sends the call with it.
 func (r *run) attempt(ctx context.Context) (*try, error) {
 	pick, err := r.relay.Keys.Pick(ctx, r.ask())
+	if err != nil && r.soft {
+		r.account, r.soft = "", false
+		pick, err = r.relay.Keys.Pick(ctx, r.ask())
+	}
 	r.explain(pick)
 	if err != nil {
 		return nil, err

@@ -18,8 +18,8 @@ var hopByHop = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-A
 // answered here.
 var ours = hopByHopAnd("Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Openai-Organization", "Openai-Project",
 	"Cookie", "Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "Cdn-Loop",
-	"X-Original-Url", "X-Rewrite-Url", "X-Proxy-Request-Id", "X-Proxy-Debug", "Accept-Encoding", "Expect", "Host", "Content-Length",
-	"Origin", "Referer")
+	"X-Original-Url", "X-Rewrite-Url", "X-Proxy-Request-Id", "X-Proxy-Debug", "X-Proxy-Beside", "Accept-Encoding", "Expect", "Host",
+	"Content-Length", "Origin", "Referer")
 
 // oursByPrefix are families of the same.
 var oursByPrefix = []string{"X-Forwarded-", "Cf-", "X-Envoy-", "X-Original-", "Access-Control-Request-", "Sec-Fetch-", "Sec-Websocket-"}

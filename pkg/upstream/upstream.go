@@ -10,12 +10,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"openai-api-proxy/pkg/http1"
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
 )
@@ -30,16 +30,20 @@ type Options struct {
 	Mask func([]byte) []byte
 	// Proxy chooses an HTTP proxy for a request, as http.ProxyFromEnvironment does; nil for none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// OnlyHTTP1 does without HTTP/2, which costs more and takes fewer connections. By plain HTTP it is never spoken.
+	OnlyHTTP1 bool
 }
 
 // Client holds the connections to all upstreams.
 type Client struct {
 	opts      Options
 	transport *http.Transport
-	buffers   sync.Pool    // of *[]byte, for documents
-	small     sync.Pool    // the same, for streams
-	taps      sync.Pool    // of *openai.Tap
-	held      atomic.Int64 // bytes of messages that sessions hold until they were looked at
+	direct    *http1.Transport // for small requests by HTTP/1.1
+	buffers   sync.Pool        // of *[]byte, for documents
+	small     sync.Pool        // the same, for streams
+	taps      sync.Pool        // of *openai.Tap
+	endpoints sync.Map         // *url.URL by Endpoint
+	held      atomic.Int64     // bytes of messages that sessions hold until they were looked at
 }
 
 const (
@@ -47,7 +51,13 @@ const (
 	tlsTimeout  = 10 * time.Second
 	// idleConnections per upstream host: the stock 2 would make every burst dial again.
 	idleConnections = 1024
-	copyBuffer      = 16 << 10
+	idleTimeout     = 90 * time.Second
+	// answerHead bounds the head of an answer, in bytes.
+	answerHead = 1 << 20
+	// directBody is the longest body that is sent before the answer is looked for, in bytes: it fits into the buffers of any
+	// socket, so that an upstream which answers without reading it cannot hold us.
+	directBody = 16 << 10
+	copyBuffer = 16 << 10
 	// streamBuffer is about what the transport reads at once: a stream may be open for minutes, with thousands beside it. With
 	// the frame of a chunk around it, it must fit the server's 4 KiB: what does not is written twice.
 	streamBuffer = 4<<10 - 16
@@ -58,14 +68,14 @@ func New(o Options) *Client {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
+	protocols.SetHTTP2(!o.OnlyHTTP1)
 	c := &Client{opts: o, transport: &http.Transport{
 		Proxy:                 o.Proxy,
 		DialContext:           dialer.DialContext,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:   tlsTimeout,
 		MaxIdleConnsPerHost:   idleConnections,
-		IdleConnTimeout:       90 * time.Second,
+		IdleConnTimeout:       idleTimeout,
 		ExpectContinueTimeout: time.Second,
 		// The caller's bytes are the upstream's bytes: nothing is decompressed on the way.
 		DisableCompression: true,
@@ -73,6 +83,8 @@ func New(o Options) *Client {
 		// A half-dead HTTP/2 connection would take many streams with it; ping finds it.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 15 * time.Second},
 	}}
+	c.direct = http1.New(http1.Options{Dial: dialer.DialContext, TLS: c.transport.TLSClientConfig, TLSTimeout: tlsTimeout,
+		IdleTimeout: idleTimeout, MostIdle: idleConnections, MostHead: answerHead})
 	c.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
 	c.small.New = func() any { b := make([]byte, streamBuffer); return &b }
 	c.taps.New = func() any { return new(openai.Tap) }
@@ -82,6 +94,7 @@ func New(o Options) *Client {
 // Close gives up the idle connections.
 func (c *Client) Close() error {
 	c.transport.CloseIdleConnections()
+	c.direct.CloseIdleConnections()
 	return nil
 }
 
@@ -92,23 +105,15 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patie
 	a := &Answer{client: c, body: source{Body: call.Body}}
 	ctx, a.cancel = context.WithCancelCause(ctx)
 	a.quiet.begin(a.cancel, patience)
-	// The transport tries again by itself when a pooled connection turns out to be dead: only the last counts.
-	a.trace.GetConn = func(string) { a.connected = false }
-	a.trace.GotConn = func(httptrace.GotConnInfo) { a.connected = true }
 	if a.body.Replayable() {
 		a.quiet.wait()
-	} else {
-		// A body that still comes from the caller may take as long as the caller does; the wait begins when it was sent. An
-		// upstream that never reads one that is held must not hold us.
-		a.trace.WroteRequest = func(httptrace.WroteRequestInfo) { a.quiet.sent() }
 	}
-	ctx = httptrace.WithClientTrace(ctx, &a.trace)
-	req, err := outgoing(ctx, key, call, &a.body)
+	req, err := c.outgoing(ctx, key, call, &a.body)
 	if err != nil {
 		a.Verdict = proxy.Verdict{Outcome: proxy.CallerFault, Err: err}
 		return a
 	}
-	resp, err := c.transport.RoundTrip(req)
+	resp, err := c.send(req, a)
 	a.quiet.answered()
 	if err == nil && context.Cause(ctx) == errSilent { // the headers came when the wait was over: nothing can be read of the rest
 		resp.Body.Close()
@@ -163,28 +168,6 @@ func failed(ctx context.Context, err error, connected bool) proxy.Verdict {
 func TimedOut(err error) bool {
 	var ne net.Error
 	return errors.Is(err, errIdle) || errors.Is(err, errSilent) || errors.As(err, &ne) && ne.Timeout()
-}
-
-// outgoing makes the request that the upstream sees.
-func outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call, body *source) (*http.Request, error) {
-	target := key.Endpoint + call.Path
-	if call.Query != "" {
-		target += "?" + call.Query
-	}
-	req, err := http.NewRequestWithContext(ctx, call.Op.Method, target, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header = forwardHeader(call.Header, key)
-	if call.Op.Socket {
-		askUpgrade(req.Header, call.Header)
-	}
-	req.Host = ""
-	if body.Length != 0 {
-		req.ContentLength = body.Length
-		req.Body, req.GetBody = body.open()
-	}
-	return req, nil
 }
 
 // source is a request body on its way to the upstream.

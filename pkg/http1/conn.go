@@ -1,0 +1,145 @@
+package http1
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+// conn is a connection. One request has it, or the Transport.
+type conn struct {
+	net.Conn
+	transport *Transport
+	to        origin
+	raw       syscall.RawConn // to look without reading; nil: cannot be done
+	peeked    func(fd uintptr) bool
+	silent    bool      // what peeked found
+	since     time.Time // when it became idle
+	used      bool      // it has served a request
+	wrote     bool      // it took something of this one
+	head      int64     // bytes that may still come of the head of an answer; negative: the head is over
+}
+
+// Read reads for the parser of the answer, which has no bound of its own for the head.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.head == 0 {
+		return 0, errHead
+	}
+	if c.head > 0 && int64(len(p)) > c.head {
+		p = p[:c.head]
+	}
+	n, err := c.Conn.Read(p)
+	if c.head > 0 {
+		c.head -= int64(n)
+	}
+	return n, err
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.wrote = c.wrote || n > 0
+	return n, err
+}
+
+// exchange sends the request and reads the head of the answer. After an error the connection is closed.
+func (c *conn) exchange(req *http.Request) (*http.Response, error) {
+	stop := context.AfterFunc(req.Context(), func() { c.Conn.Close() })
+	resp, r, err := c.ask(req)
+	if err != nil {
+		stop()
+		c.Close()
+		if r != nil {
+			c.transport.readers.Put(r)
+		}
+		if cause := context.Cause(req.Context()); cause != nil {
+			err = cause
+		}
+		return nil, err
+	}
+	b := &body{from: resp.Body, c: c, r: r, stop: stop, close: resp.Close || req.Close}
+	if resp.Body == http.NoBody {
+		b.end(true)
+	} else {
+		resp.Body = b
+	}
+	return resp, nil
+}
+
+// ask writes the request, whole in one packet if it is small, and reads heads until one is final.
+func (c *conn) ask(req *http.Request) (*http.Response, *bufio.Reader, error) {
+	w := c.transport.writers.Get().(*bufio.Writer)
+	w.Reset(c)
+	err := req.Write(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	w.Reset(nil)
+	c.transport.writers.Put(w)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := c.transport.readers.Get().(*bufio.Reader)
+	r.Reset(c)
+	c.head = c.transport.opts.MostHead
+	for {
+		resp, err := http.ReadResponse(r, req)
+		switch {
+		case err != nil:
+			return nil, r, err
+		case resp.StatusCode == http.StatusSwitchingProtocols:
+			return nil, r, errUpgrade
+		case resp.StatusCode >= 200:
+			c.head = -1
+			return resp, r, nil
+		}
+	}
+}
+
+// body is that of an answer. At its end the connection is given back.
+type body struct {
+	from  io.ReadCloser
+	c     *conn
+	r     *bufio.Reader
+	stop  func() bool
+	close bool // the upstream closes the connection, or we shall
+	err   error
+}
+
+// Read reads what has come. After the end it says again what it said.
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.from.Read(p)
+	if err != nil {
+		b.err = err
+		b.end(err == io.EOF)
+	}
+	return n, err
+}
+
+// Close ends the answer. What is left of it is not read: it may be minutes of a stream that somebody pays for.
+func (b *body) Close() error {
+	if b.err == nil {
+		b.err = net.ErrClosed
+		b.end(false)
+	}
+	return nil
+}
+
+// end gives the connection back, or closes it if it is not sure that the next answer on it is that of the next request.
+func (b *body) end(whole bool) {
+	alive := b.stop() // the context has not ended, and will not close it any more
+	clean := whole && alive && !b.close && b.r.Buffered() == 0
+	b.r.Reset(nil)
+	b.c.transport.readers.Put(b.r)
+	if !clean {
+		b.c.Close()
+		return
+	}
+	b.c.transport.put(b.c)
+}

@@ -1,0 +1,110 @@
+package mockopenai_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// file uploads a file.
+func (u *upstream) file(content string) (id string) {
+	u.t.Helper()
+	return u.do(u.form("/v1/files", [2]string{"purpose", "assistants"}, [2]string{"file", "@" + content}), 200).get("id").Str
+}
+
+// refused is the code and the parameter of an answer that must have the status.
+func (u *upstream) refused(method, path, body string, status int) string {
+	u.t.Helper()
+	a := u.do(u.request(method, path, body), status)
+	return a.get("error.code").Str + " " + a.get("error.param").Str
+}
+
+// idsIn are the ids on a page.
+func idsIn(a answer) (ids []string) {
+	for _, id := range a.get("data.#.id").Array() {
+		ids = append(ids, id.Str)
+	}
+	return ids
+}
+
+func has(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func TestFiles(t *testing.T) {
+	u := start(t)
+	id := u.file("alpha beta")
+	a := u.get("/v1/files/" + id)
+	for path, want := range map[string]string{"object": "file", "purpose": "assistants", "filename": "file.bin", "bytes": "10", "status": "processed"} {
+		equal(t, path, a.get(path).String(), want)
+	}
+	equal(t, "content", string(u.get("/v1/files/"+id+"/content").body), "alpha beta")
+	a = u.do(u.request("DELETE", "/v1/files/"+id, ""), 200)
+	equal(t, "deleted", a.get("object").Str+a.get("deleted").Raw, "filetrue")
+	u.do(u.request("GET", "/v1/files/"+id+"/content", ""), 404)
+}
+
+func TestUploads(t *testing.T) {
+	u := start(t)
+	begin := func(bytes int) (path string) {
+		a := u.post("/v1/uploads", fmt.Sprintf(`{"filename":"in.txt","purpose":"assistants","bytes":%d,"mime_type":"text/plain"}`, bytes))
+		equal(t, "status", a.get("status").Str, "pending")
+		equal(t, "life", a.get("expires_at").Int()-a.get("created_at").Int(), 3600)
+		return "/v1/uploads/" + a.get("id").Str
+	}
+	path := begin(10)
+	var parts []string
+	for _, text := range []string{"part-", "of-", "it"} {
+		a := u.do(u.form(path+"/parts", [2]string{"data", "@" + text}), 200)
+		equal(t, "of", "/v1/uploads/"+a.get("upload_id").Str, path)
+		parts = append(parts, a.get("id").Str)
+	}
+	named := func(i, j, k int) string {
+		return fmt.Sprintf(`{"part_ids":[%q,%q,%q]}`, parts[i], parts[j], parts[k])
+	}
+	foreign := u.do(u.form(begin(4)+"/parts", [2]string{"data", "@" + "else"}), 200).get("id").Str
+	equal(t, "without parts", u.refused("POST", path+"/complete", `{}`, 400), "missing_required_parameter part_ids")
+	equal(t, "too few bytes", u.refused("POST", path+"/complete", `{"part_ids":["`+parts[0]+`"]}`, 400), " ")
+	equal(t, "of another upload", u.refused("POST", path+"/complete", `{"part_ids":["`+foreign+`"]}`, 404), " part_ids")
+	equal(t, "checksum", u.refused("POST", path+"/complete", named(0, 1, 2)[:len(named(0, 1, 2))-1]+`,"md5":"00"}`, 400), " md5")
+	a := u.post(path+"/complete", named(2, 0, 1))
+	equal(t, "status", a.get("status").Str, "completed")
+	for field, want := range map[string]string{"filename": "in.txt", "purpose": "assistants", "bytes": "10", "status": "processed"} {
+		equal(t, field, a.get("file."+field).String(), want)
+	}
+	equal(t, "in that order", string(u.get("/v1/files/"+a.get("file.id").Str+"/content").body), "itpart-of-")
+	equal(t, "once more", u.refused("POST", path+"/complete", named(0, 1, 2), 400), " ")
+
+	path = begin(1)
+	equal(t, "cancelled", u.post(path+"/cancel", "").get("status").Str, "cancelled")
+	u.do(u.form(path+"/parts", [2]string{"data", "@" + "x"}), 400)
+	equal(t, "completed after all", u.refused("POST", path+"/complete", `{"part_ids":[]}`, 400), " ")
+}
+
+func TestContainers(t *testing.T) {
+	u := start(t)
+	file := u.file("1,2")
+	a := u.post("/v1/containers", `{"name":"box","file_ids":["`+file+`"]}`)
+	equal(t, "status", a.get("status").Str+" "+a.get("name").Str, "running box")
+	files := "/v1/containers/" + a.get("id").Str + "/files"
+	uploaded := u.do(u.form(files, [2]string{"file", "@3,4,5"}), 200)
+	copied := u.do(u.form(files, [2]string{"file_id", file}), 200)
+	for field, want := range map[string]string{"object": "container.file", "bytes": "5", "source": "user", "container_id": a.get("id").Str,
+		"path": "/mnt/data/" + uploaded.get("id").Str + "-file.bin"} {
+		equal(t, field, uploaded.get(field).String(), want)
+	}
+	for one, want := range map[string]string{uploaded.get("id").Str: "3,4,5", copied.get("id").Str: "1,2"} {
+		equal(t, "content", string(u.get(files+"/"+one+"/content").body), want)
+	}
+	all := u.get(files + "?order=asc")
+	equal(t, "files", all.get("data.#").Int(), 3)
+	has(t, "behind the first", idsIn(all)[1:], []string{uploaded.get("id").Str, copied.get("id").Str})
+	a = u.do(u.request("DELETE", files+"/"+copied.get("id").Str, ""), 200)
+	equal(t, "deleted", a.get("object").Str, "container.file.deleted")
+	u.do(u.request("GET", files+"/"+copied.get("id").Str+"/content", ""), 404)
+	equal(t, "nothing", u.refused("POST", files, `{}`, 400), "missing_required_parameter file")
+	equal(t, "the file it was made of", string(u.get("/v1/files/"+file+"/content").body), "1,2")
+}
