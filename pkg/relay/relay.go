@@ -88,7 +88,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		return err
 	}
 	owed := admission.Spent{Unexecuted: true}
-	defer func() { permit.Settle(context.WithoutCancel(ctx), owed) }()
+	defer func() { permit.Settle(ctx, owed) }()
 	claim, err := r.claim(ctx, call, rec)
 	if err == nil && claim.lists(call.Op) {
 		return r.list(ctx, w, call, rec, claim.owner)

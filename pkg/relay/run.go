@@ -168,16 +168,15 @@ func (r *run) spend() bool {
 
 // alike reports whether the last two ambiguous failures look the same, which is evidence against the request.
 func (r *run) alike() bool {
-	var last *proxy.Verdict
-	for i := len(r.tries) - 1; i >= 0; i-- {
-		v := r.tries[i].verdict()
-		if !held(v) {
+	var last *try
+	for _, t := range slices.Backward(r.tries) {
+		if !held(t.verdict()) {
 			continue
 		}
 		if last != nil {
-			return last.Outcome == v.Outcome && last.Status == v.Status
+			return last.verdict().Outcome == t.verdict().Outcome && last.verdict().Status == t.verdict().Status
 		}
-		last = &v
+		last = t
 	}
 	return false
 }
