@@ -17,7 +17,8 @@
 // one, so that a test can tell what should have been counted.
 //
 // What is stored (files, batches, responses, vector stores and so on, see kinds) belongs to an account, which is the key unless
-// Settings.Accounts says otherwise: another one's keys are told 404, in path and body.
+// Settings.Accounts says otherwise: another one's keys are told 404, in path and body. What takes time (a batch, a fine-tuning job,
+// a response in the background) gets on a step whenever somebody looks at it; see work.
 //
 // With Settings.RPM or TPM every account has rate limits for each model, which say truly in x-ratelimit headers how they
 // stand and refuse with 429 what goes beyond them.

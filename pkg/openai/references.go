@@ -41,6 +41,9 @@ func (r *headReader) reference(name string, value gjson.Result) {
 		r.referByMember(name, "id", Prompts, value)
 	case name == "audio":
 		r.eachOf(value, "voice", func(voice gjson.Result) { r.referByVoice("audio.voice", voice) })
+		r.eachOf(value, "output", func(output gjson.Result) { // of a session
+			r.eachOf(output, "voice", func(voice gjson.Result) { r.referByVoice("audio.output.voice", voice) })
+		})
 	case name == "input" || name == "items":
 		r.referByItems(name, value)
 	case name == "data_source":
@@ -103,7 +106,7 @@ func (r *headReader) referByVoice(param string, value gjson.Result) {
 // referByItems notes the items of earlier answers. One that is only named must be the caller's. One that is given whole is
 // read where it was made, if that can be: the upstream looks up what it thought there.
 func (r *headReader) referByItems(param string, list gjson.Result) {
-	if !list.IsArray() || !quotes(list.Raw, "id") && !strings.Contains(list.Raw, `\u`) {
+	if !list.IsArray() || !quotes(list.Raw, "id") && !quotes(list.Raw, "encrypted_content") && !strings.Contains(list.Raw, `\u`) {
 		return
 	}
 	list.ForEach(func(_, item gjson.Result) bool {
@@ -125,6 +128,11 @@ func (r *headReader) referByItems(param string, list gjson.Result) {
 				r.head.Items = append(r.head.Items, strings.Clone(id))
 			}
 		}
+		r.eachOf(item, "encrypted_content", func(sealed gjson.Result) {
+			if sealed.Type == gjson.String && sealed.Str != "" && len(r.head.Items) < mostItems {
+				r.head.Items = append(r.head.Items, sealID(sealed.Str))
+			}
+		})
 		return true
 	})
 }

@@ -32,6 +32,8 @@ func TestReferences(t *testing.T) {
 		"an id before its null": {`{"prompt":{"id":null,"id":"pmpt_1"}}`, "prompt.id=prompt:pmpt_1"},
 		"file of a prompt": {`{"prompt":{"id":"pmpt_1","variables":{"x":{"file_id":"file-1"}}}}`,
 			"prompt.id=prompt:pmpt_1 file_id=file:file-1"},
+		"file of a variable called as labels are": {`{"prompt":{"variables":{"metadata":{"file_id":"file-1"},"attributes":{"file_id":"file-2"}}}}`,
+			"file_id=file:file-1 file_id=file:file-2"},
 		"plain prompt": {`{"prompt":"a file_id"}`, ""},
 		"files in the input": {`{"input":[{"content":[{"file_id":"file-1"},{"file_id":"file-2"},{"file_id":"file-1"}]}]}`,
 			"file_id=file:file-1 file_id=file:file-2"},
@@ -87,6 +89,12 @@ func TestReferences(t *testing.T) {
 func TestItemsAndSearches(t *testing.T) {
 	h := ReadHead([]byte(`{"input":[{"type":"reasoning","id":"rs_1"},{"type":"message","id":"msg_1","role":"assistant"},{"type":"message","id":7}]}`))
 	if !slices.Equal(h.Items, []string{"rs_1", "msg_1"}) || len(h.References) != 0 {
+		t.Errorf("%+v", h)
+	}
+	sealed := strings.Repeat("gAAAAAB_", 100)
+	h = ReadHead([]byte(`{"store":false,"include":["reasoning.encrypted_content"],"input":[{"type":"reasoning","encrypted_content":"` + sealed + `"},` +
+		`{"type":"compaction","id":"cmp_1","encrypted_content":"x"},{"encrypted_content":""},{"encrypted_content":null}]}`))
+	if !h.Sealed || !slices.Equal(h.Items, []string{sealID(sealed), "cmp_1", sealID("x")}) || sealID(sealed) == sealID(sealed[1:]) {
 		t.Errorf("%+v", h)
 	}
 	for body, want := range map[string]string{

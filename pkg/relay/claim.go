@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
@@ -81,8 +82,13 @@ func references(call *proxy.Call) (all []openai.Reference, err error) {
 			return nil, &proxy.Fault{Kind: proxy.InvalidRequest, Public: "the query could not be read", Err: err}
 		}
 		all = append(all, openai.ReferencesInQuery(query)...)
+		if call.Op.Socket {
+			for _, id := range query["call_id"] { // elsewhere the name is that of a tool's call
+				all = append(all, openai.Reference{Param: "call_id", Family: openai.Calls, ID: id})
+			}
+		}
 		if call.Op.Objects == nil || call.Op.Objects.Lists == nil {
-			all = append(all, cursors(query)...)
+			all = append(all, cursors(query, call.Slots)...)
 		}
 	}
 	all = append(all, besides(call.Header)...)
@@ -101,11 +107,12 @@ func familyOfSlot(op openai.Operation, i int, id string) openai.Family {
 	return ""
 }
 
-// cursors are the objects at which a list within an object is to go on. Most are names within it and none of a family.
-func cursors(query url.Values) (all []openai.Reference) {
+// cursors are the objects at which a list within an object is to go on. Most are names within it and none of a family; those of
+// the messages of a stored completion begin like one, with the id of theirs.
+func cursors(query url.Values, slots openai.Slots) (all []openai.Reference) {
 	for _, name := range []string{"after", "before"} {
 		for _, id := range query[name] {
-			if family := openai.FamilyOf(id); family != "" {
+			if family := openai.FamilyOf(id); family != "" && !(slots[0] != "" && strings.HasPrefix(id, slots[0]+"-")) {
 				all = append(all, openai.Reference{Param: name, Family: family, ID: id})
 			}
 		}

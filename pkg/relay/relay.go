@@ -77,9 +77,6 @@ func (r *Relay) Under(p Plan) *Relay {
 // Serve answers the call on w and fills in the record. An error, always a *proxy.Fault, means that nothing was written
 // yet. An answer that was cut is marked in the record; the caller's connection must then be cut too.
 func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record) error {
-	if err := r.sessionAllowed(call); err != nil {
-		return err
-	}
 	permit, err := r.admit(ctx, w.Header(), call, rec)
 	if err != nil {
 		return err
@@ -122,7 +119,7 @@ func (r *Relay) serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	run.markSpent(w.Header(), best)
 	settle(best, best.answer.Forward(w, how), call, rec)
 	if rec.Session != nil {
-		*owed = session.settle(rec)
+		*owed = session.settle(ctx, rec)
 		return nil
 	}
 	r.price(best, call, rec)
@@ -154,12 +151,14 @@ func settle(best *try, d *upstream.Delivered, call *proxy.Call, rec *proxy.Recor
 	if best.answer.Verdict.Outcome == proxy.Served && call.Op.Tokens == openai.TokensAnswered {
 		rec.Usage = spent(d, call)
 	}
-	switch d.Verdict.Outcome {
-	case proxy.StreamCut:
+	switch {
+	case d.Verdict.Whole && call.Op.Free() && !call.Op.Socket:
+		// A stream is shown once more that failed when it was made: nothing fails now.
+	case d.Verdict.Outcome == proxy.StreamCut:
 		best.pick.Cut(d.Verdict)
 		rec.Attempts[len(rec.Attempts)-1].Outcome = proxy.StreamCut
 		rec.Cut, rec.Broken = !d.Verdict.Whole, true
-	case proxy.CallerGone:
+	case d.Verdict.Outcome == proxy.CallerGone:
 		rec.Cut, rec.Gone = true, true
 	}
 }
