@@ -11,7 +11,7 @@ import (
 	"github.com/openai/openai-go/v3/shared"
 )
 
-// beside uploads files until one lies in the account: who makes it cannot say where.
+// beside uploads files until one lies in the account. X-Proxy-Beside would say beside which object, not in which account.
 func (p *pair) beside(t *testing.T, account, content string) (id string) {
 	t.Helper()
 	for range 30 {
