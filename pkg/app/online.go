@@ -19,7 +19,7 @@ import (
 // TLS) and what the upstream said. It returns how many keys are not accepted.
 func Online(ctx context.Context, cfg *config.Config, w io.Writer) (bad int) {
 	up := upstream.New(upstream.Options{IdleTimeout: 30 * time.Second,
-		WriteTimeout: writeTimeout, Proxy: http.ProxyFromEnvironment})
+		WriteTimeout: writeTimeout, Proxy: http.ProxyFromEnvironment, OnlyHTTP1: cfg.UpstreamHTTP == "1.1"})
 	defer up.Close()
 	for _, k := range cfg.Keys {
 		if !k.Enabled {

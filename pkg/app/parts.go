@@ -48,7 +48,7 @@ func (a *App) owners(metrics *prometheus.Registry) *auth.Owners {
 
 func (a *App) upstream() *upstream.Client {
 	up := upstream.New(upstream.Options{IdleTimeout: a.cfg.StreamIdleTimeout, WriteTimeout: writeTimeout,
-		Mask: a.live.maskSecrets, Proxy: http.ProxyFromEnvironment})
+		Mask: a.live.maskSecrets, Proxy: http.ProxyFromEnvironment, OnlyHTTP1: a.cfg.UpstreamHTTP == "1.1"})
 	a.onStop("upstream", up.Close)
 	return up
 }

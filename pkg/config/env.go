@@ -87,6 +87,7 @@ var variables = []variable{
 	setting("DRAIN_DELAY", "5s", func(c *Config) *time.Duration { return &c.DrainDelay }, duration(0, time.Hour)),
 	setting("STREAM_IDLE_TIMEOUT", "5m", func(c *Config) *time.Duration { return &c.StreamIdleTimeout },
 		duration(time.Millisecond, day)),
+	setting("UPSTREAM_HTTP", "auto", func(c *Config) *string { return &c.UpstreamHTTP }, oneOf("auto", "1.1")),
 	setting("MAX_BODY_BYTES", "512 MiB", func(c *Config) *int64 { return &c.MaxBodyBytes }, size(1, mostBody)),
 	setting("REQUEST_LOG_BODIES", "0", func(c *Config) *int64 { return &c.RequestLogBodies }, size(0, mostKept)),
 	setting("REQUESTS_KEPT", "250000", func(c *Config) *int64 { return &c.RequestsKept }, count(fewestRequests, mostRequests)),

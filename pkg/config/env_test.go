@@ -97,6 +97,8 @@ func TestVariables(t *testing.T) {
 		{"LOG_LEVEL", "debug", "logLevel: debug", ""},
 		{"LOG_LEVEL", "warn+2", "", "must be one of debug, info, warn, error"},
 		{"LOG_FORMAT", "text", "logFormat: text", ""},
+		{"UPSTREAM_HTTP", "1.1", "upstreamHTTP: 1.1", ""},
+		{"UPSTREAM_HTTP", "3", "", "must be one of auto, 1.1"},
 		{"LOG_FORMAT", "xml", "", "must be one of json, text"},
 		{"OPENAI_API_KEYS", "sk-test-x", "",
 			"is not JSON: invalid character 's' looking for beginning of value (line 1, column 1)"},

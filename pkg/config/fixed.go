@@ -50,7 +50,7 @@ func (c *Config) fixed() []fixedSetting {
 		{"LISTEN_ADDR", c.Listen}, {"ADMIN_ADDR", c.AdminAddr}, {"REDIS_URL", c.RedisURL}, {"REDIS_PREFIX", c.RedisPrefix},
 		{"REQUIRE_REDIS", c.RequireRedis}, {"DATA_DIR", c.DataDir}, {"ENCRYPTION_KEY", c.EncryptionKeys},
 		{"TRUSTED_PROXIES", c.TrustedProxies}, {"CORS_ORIGINS", c.CORSOrigins}, {"DRAIN_TIMEOUT", c.DrainTimeout}, {"DRAIN_DELAY", c.DrainDelay},
-		{"STREAM_IDLE_TIMEOUT", c.StreamIdleTimeout}, {"MAX_BODY_BYTES", c.MaxBodyBytes},
+		{"STREAM_IDLE_TIMEOUT", c.StreamIdleTimeout}, {"UPSTREAM_HTTP", c.UpstreamHTTP}, {"MAX_BODY_BYTES", c.MaxBodyBytes},
 		{"REQUEST_LOG_BODIES", c.RequestLogBodies}, {"REQUESTS_KEPT", c.RequestsKept}, {"OTEL_EXPORTER_OTLP_ENDPOINT", c.TraceEndpoint},
 		{"OTEL_EXPORTER_OTLP_HEADERS", c.TraceHeaders}, {"LOG_LEVEL", c.LogLevel}, {"LOG_FORMAT", c.LogFormat},
 	}

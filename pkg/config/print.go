@@ -82,6 +82,7 @@ func (c *Config) printPolicy(p *printer) {
 	p.line("  headerTimeout", f.HeaderTimeout)
 	p.line("streamUsage", c.StreamUsage)
 	p.line("streamIdleTimeout", c.StreamIdleTimeout)
+	p.line("upstreamHTTP", c.UpstreamHTTP)
 	p.line("drainTimeout", c.DrainTimeout)
 	p.line("drainDelay", c.DrainDelay)
 	p.line("maxBodyBytes", c.MaxBodyBytes)

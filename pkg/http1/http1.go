@@ -165,6 +165,16 @@ func (t *Transport) tidy() {
 	}
 }
 
+// Idle is how many connections nobody uses.
+func (t *Transport) Idle() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, free := range t.idle {
+		n += len(free)
+	}
+	return n
+}
+
 // CloseIdleConnections closes the connections that nobody uses.
 func (t *Transport) CloseIdleConnections() {
 	t.mu.Lock()
@@ -199,7 +209,11 @@ func (t *Transport) dial(ctx context.Context, to origin, host *url.URL) (*conn, 
 		secure := tls.Client(raw, config)
 		ctx, cancel := context.WithTimeout(ctx, t.opts.TLSTimeout)
 		defer cancel()
-		if err := secure.HandshakeContext(ctx); err != nil {
+		err := secure.HandshakeContext(ctx)
+		if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.TLSHandshakeDone != nil {
+			trace.TLSHandshakeDone(secure.ConnectionState(), err)
+		}
+		if err != nil {
 			raw.Close()
 			return nil, fmt.Errorf("TLS: %w", err)
 		}

@@ -31,6 +31,8 @@ type Options struct {
 	Mask func([]byte) []byte
 	// Proxy chooses an HTTP proxy for a request, as http.ProxyFromEnvironment does; nil for none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// OnlyHTTP1 does without HTTP/2, which costs more and takes fewer connections. By plain HTTP it is never spoken.
+	OnlyHTTP1 bool
 }
 
 // Client holds the connections to all upstreams.
@@ -66,7 +68,7 @@ func New(o Options) *Client {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
+	protocols.SetHTTP2(!o.OnlyHTTP1)
 	c := &Client{opts: o, transport: &http.Transport{
 		Proxy:                 o.Proxy,
 		DialContext:           dialer.DialContext,
@@ -96,10 +98,10 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// carrier is what carries a request to the upstream: small ones by plain HTTP go without the two goroutines that the
-// standard transport has for each connection.
+// carrier is what carries a request to the upstream: small ones by HTTP/1.1 go without the two goroutines that the standard
+// transport has for each connection.
 func (c *Client) carrier(req *http.Request, call *proxy.Call) (http.RoundTripper, error) {
-	if req.URL.Scheme != "http" || call.Op.Socket || !call.Body.Replayable() || len(call.Body.Held) > directBody {
+	if (req.URL.Scheme != "http" && !c.opts.OnlyHTTP1) || call.Op.Socket || !call.Body.Replayable() || len(call.Body.Held) > directBody {
 		return c.transport, nil
 	}
 	if c.opts.Proxy != nil {

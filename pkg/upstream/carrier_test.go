@@ -1,0 +1,57 @@
+package upstream
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"openai-api-proxy/pkg/proxy"
+)
+
+// Which HTTP is spoken with an upstream that has both, and that what goes without the standard transport is small.
+func TestCarrier(t *testing.T) {
+	proto := ""
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proto = r.Proto
+		io.Copy(io.Discard, r.Body)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	for _, c := range []struct {
+		only1  bool
+		body   int
+		want   string
+		direct bool
+	}{
+		{false, 10, "HTTP/2.0", false}, {true, 10, "HTTP/1.1", true},
+		{true, directBody, "HTTP/1.1", true}, {true, directBody + 1, "HTTP/1.1", false},
+	} {
+		up := New(Options{IdleTimeout: time.Minute, WriteTimeout: time.Minute, OnlyHTTP1: c.only1})
+		up.transport.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+		key := &proxy.Key{ID: "k", Secret: proxy.NewSecret(testKey), Endpoint: server.URL}
+		call := &proxy.Call{Op: chat, Path: chat.Path, Header: http.Header{}, Body: proxy.Body{Held: make([]byte, c.body), Length: int64(c.body)}}
+		for range 2 {
+			a := up.Do(t.Context(), key, call, time.Minute)
+			if a.Verdict.Outcome != proxy.Served || proto != c.want {
+				t.Errorf("%+v: %+v by %s", c, a.Verdict, proto)
+			}
+			if err := whole(a); err != nil {
+				t.Error(err)
+			}
+			a.Close()
+		}
+		up.transport.CloseIdleConnections()
+		if open := up.direct.Idle(); (open > 0) != c.direct {
+			t.Errorf("%+v: %d connections without the standard transport", c, open)
+		}
+		up.Close()
+	}
+}
+
+func whole(a *Answer) error {
+	_, err := a.Whole(1 << 20)
+	return err
+}
