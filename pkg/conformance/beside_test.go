@@ -11,19 +11,15 @@ import (
 // A file for a vector store that is there already is uploaded beside it: the SDK sends the header, and the store can take it.
 func TestBeside(t *testing.T) {
 	p, ctx := newPair(t), t.Context()
-	const rounds = 6
 	var stores []string
-	for i := range rounds {
-		if i == rounds/2 {
-			p.restart(t)
-		}
+	p.rounds(t, func() {
 		c := p.next(sdk)
 		store, err := c.VectorStores.New(ctx, openai.VectorStoreNewParams{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		stores = append(stores, store.ID)
-	}
+	})
 	upload := func(c openai.Client, beside string) (*openai.FileObject, error) {
 		return c.Files.New(ctx, openai.FileNewParams{Purpose: openai.FilePurposeAssistants,
 			File: openai.File(strings.NewReader("The quick brown fox"), "fox.txt", "text/plain")}, option.WithHeader("X-Proxy-Beside", beside))

@@ -73,8 +73,15 @@ var families = []family{
 	}, false},
 
 	{"thread", "/v1/threads", func(ctx context.Context, c *openai.Client) (string, error) {
+		a, err := c.Beta.Assistants.New(ctx, openai.BetaAssistantNewParams{Model: "gpt-4o-mini"}) // a thread goes where the newest lies
+		if err != nil {
+			return "", err
+		}
 		o, err := c.Beta.Threads.New(ctx, openai.BetaThreadNewParams{})
-		return idOf(err, func() string { return o.ID })
+		if err != nil {
+			return "", err
+		}
+		return o.ID, second(c.Beta.Assistants.Delete(ctx, a.ID))
 	}, func(ctx context.Context, c *openai.Client, id string) error {
 		return second(c.Beta.Threads.Get(ctx, id))
 	}, func(ctx context.Context, c *openai.Client, id string) error {

@@ -19,6 +19,9 @@
 // What is stored (files, batches, responses, vector stores and so on, see kinds) belongs to an account, which is the key unless
 // Settings.Accounts says otherwise: another one's keys are told 404, in path and body.
 //
+// What takes time upstream is done when somebody looks: runs of threads and of evals, videos; see ways. A run of a thread waits
+// first for what a function returned, if there is one to call, and is streamed with "stream": true.
+//
 // With Settings.RPM or TPM every account has rate limits for each model, which say truly in x-ratelimit headers how they
 // stand and refuse with 429 what goes beyond them.
 //
