@@ -29,6 +29,10 @@ type Permit struct {
 	entered     bool            // admitted, and so to be settled
 	learns      bool            // how long answers are is of interest beyond the limits of its client
 	settled     atomic.Bool
+
+	ask   *Ask // of a session, whose responses are asked for one by one; nil: it is none
+	part  bool // of a session: it is no request by itself, and holds no slot
+	given bool // its tokens and its money were given back when the session began
 }
 
 // Spent is how a request ended. The zero value says that nobody knows: what was expected stays charged.
@@ -70,6 +74,9 @@ func (p *Permit) Settle(_ context.Context, spent Spent) {
 		return
 	}
 	used, known := p.used(spent)
+	if p.given {
+		known = false // its responses were settled by themselves
+	}
 	truth := func(c state.Charge) int64 {
 		switch measure := measureOf(c); {
 		case !known || measure == proxy.Requests:

@@ -75,7 +75,9 @@ func (t *teller) enter(p *Permit, most int64) bool {
 		return false
 	}
 	p.entered = true
-	about.live++
+	if !p.part {
+		about.live++
+	}
 	t.open[p] = struct{}{}
 	t.reserved.Add(p.expected.tokens)
 	return true
@@ -93,7 +95,9 @@ func (t *teller) leave(p *Permit) {
 func (t *teller) leaveLocked(p *Permit) {
 	t.reserved.Add(-p.expected.tokens)
 	delete(t.open, p)
-	t.subjectLocked(p.subject).live--
+	if !p.part {
+		t.subjectLocked(p.subject).live--
+	}
 }
 
 // settle notes that a permit has ended, and tells how. There is no moment at which neither counts.
@@ -190,6 +194,24 @@ func (t *teller) handover(ctx context.Context, name string) bool {
 	return false
 }
 
+// caughtUp waits a moment until all is told of a client that has ended here.
+func (t *teller) caughtUp(ctx context.Context, name string) {
+	for begin := time.Now(); time.Since(begin) < handoverWait; {
+		t.mu.Lock()
+		about := t.subjects[name]
+		told := about == nil || about.queued == 0
+		t.mu.Unlock()
+		if told {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // run tells and renews until close.
 func (t *teller) run() {
 	defer close(t.done)
@@ -266,7 +288,7 @@ func (t *teller) renew() time.Duration {
 	t.mu.Lock()
 	held := make([]state.Held, 0, len(t.open))
 	for p := range t.open {
-		held = append(held, state.Held{Subject: p.subject, Reservation: p.reservation, Slots: p.client.Concurrency > 0})
+		held = append(held, state.Held{Subject: p.subject, Reservation: p.reservation, Slots: p.client.Concurrency > 0 && !p.part})
 	}
 	t.mu.Unlock()
 	if len(held) == 0 {

@@ -46,12 +46,8 @@ func TestStoredObjects(t *testing.T) {
 			t.Errorf("deleting a response: %v", err)
 		}
 	}
-	for of, want := range map[string][]string{sdk: files, other: theirs} {
-		pages := p.next(of)
-		got, err := listed(pages.Files.ListAutoPaging(ctx, openai.FileListParams{Limit: param.NewOpt[int64](5)}),
-			func(f openai.FileObject) string { return f.ID })
-		same(t, "the files of "+of, got, want, err)
-	}
+	p.files(t, sdk, files)
+	p.files(t, other, theirs)
 	p.stayed(t)
 }
 

@@ -213,3 +213,22 @@ func same(t *testing.T, what string, got, want []string, err error) {
 		t.Errorf("%s: %v, want %v (%v)", what, got, want, err)
 	}
 }
+
+// strange is foreign for an id that the client has, and one that nobody has: the other client hears the same of both.
+func (p *pair) strange(t *testing.T, what, id string, reach func(c openai.Client, id string) error) {
+	t.Helper()
+	said := map[string]bool{}
+	for _, id := range []string{id, id + "z"} {
+		p.foreign(t, what, func(c openai.Client) error {
+			err := reach(c, id)
+			var no *openai.Error
+			if errors.As(err, &no) {
+				said[no.RawJSON()] = true
+			}
+			return err
+		})
+	}
+	if len(said) != 1 {
+		t.Errorf("another client %s: it hears %v", what, said)
+	}
+}

@@ -79,11 +79,8 @@ func TestUploads(t *testing.T) {
 		p.use(t, files[i])
 		p.foreign(t, "reads the file", func(c openai.Client) error { return second(c.Files.Content(ctx, files[i])) })
 	}
-	for of, want := range map[string][]string{sdk: files, other: nil} {
-		c := p.next(of)
-		got, err := listed(c.Files.ListAutoPaging(ctx, openai.FileListParams{Limit: few}), func(f openai.FileObject) string { return f.ID })
-		same(t, "the files of "+of, got, want, err)
-	}
+	p.files(t, sdk, files)
+	p.files(t, other, nil)
 	p.cancelled(t)
 	p.stayed(t)
 }

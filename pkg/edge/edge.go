@@ -180,7 +180,7 @@ func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Cal
 		return nil, pathFault(req.Method, err)
 	}
 	rec.Operation = match.Op.Path
-	if err := upgradable(match.Op, req); err != nil {
+	if err := e.upgradable(match.Op, req); err != nil {
 		return nil, err
 	}
 	call := &proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Slots: match.Slots, Path: match.Path, Query: req.URL.RawQuery,

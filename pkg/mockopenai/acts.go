@@ -24,18 +24,28 @@ func (x *exchange) create(o *objects, s *shelf, collection string, k kind) any {
 		return x.createContainer(o, s, k)
 	case "/v1/containers/*/files":
 		return x.createContainerFile(o, s, collection)
+	case "/v1/conversations/*/items":
+		return x.addItems(o, s, collection)
 	}
 	one := x.newObject(o, collection, k)
 	s.add(one)
-	if k.collection == "/v1/conversations/*/items" {
-		return map[string]any{"object": "list", "data": []any{one.fields}, "first_id": one.id(), "last_id": one.id(), "has_more": false}
+	switch k.collection {
+	case "/v1/fine_tuning/jobs":
+		one.usual(jobFields())
+	case "/v1/conversations":
+		delete(one.fields, "items")
+		x.addItems(o, s, one.path+"/items")
 	}
 	return one.fields
 }
 
 // act does something with an object; rest is what the path has behind that of the object.
 func (x *exchange) act(o *objects, s *shelf, one *object, rest string) any {
-	switch x.r.Method + " " + one.kind().collection + "/*" + rest {
+	what := x.r.Method + " " + one.kind().collection + "/*" + rest
+	if does := deeds[what]; does != nil {
+		return does(x, o, s, one)
+	}
+	switch what {
 	case "POST /v1/uploads/*/complete":
 		return x.completeUpload(o, s, one)
 	case "POST /v1/uploads/*/cancel":
@@ -74,6 +84,8 @@ func (s *shelf) deleted(one *object) any {
 		s.leaveVectorStores(one.id())
 	case "/v1/vector_stores/*/files":
 		s.count(one.parent())
+	case "/v1/conversations/*/items":
+		return s.byPath[one.parent()].fields
 	}
 	return map[string]any{"id": one.id(), "object": named, "deleted": true}
 }

@@ -17,6 +17,8 @@ type ask struct {
 	quoted string // model as JSON
 	stream bool
 	usage  bool              // stream_options.include_usage
+	later  bool              // background
+	after  string            // previous_response_id as JSON
 	doc    gjson.Result      // a JSON body; empty if it was only peeked at
 	form   map[string]string // fields of a form; nil if the body is none
 	files  map[string]int64  // sizes of the files of a form, by field
@@ -62,6 +64,10 @@ func readJSON(body []byte) ask {
 			a.stream = value.Bool()
 		case "stream_options":
 			a.usage = value.Get("include_usage").Bool()
+		case "background":
+			a.later = value.Bool()
+		case "previous_response_id":
+			a.after = value.Raw
 		}
 		return true
 	})

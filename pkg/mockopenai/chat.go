@@ -48,7 +48,7 @@ func (x *exchange) chat() {
 	if x.ask.doc.Get("store").Bool() {
 		x.at = x.s.objects.next()
 		x.keep("/v1/chat/completions", `{"id":"chatcmpl-`+x.id+`","object":"chat.completion","created":`+x.at+`,"model":`+x.ask.quoted+
-			`,"choices":[{"index":0,"message":`+rep.message+`,"logprobs":null,"finish_reason":"`+rep.finish+`"}]}`)
+			`,"choices":[{"index":0,"message":`+rep.message+`,"logprobs":null,"finish_reason":"`+rep.finish+`"}]}`, nil)
 	}
 	if x.ask.stream {
 		x.streamChat(rep)

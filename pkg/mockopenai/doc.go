@@ -17,7 +17,8 @@
 // one, so that a test can tell what should have been counted.
 //
 // What is stored (files, batches, responses, vector stores and so on, see kinds) belongs to an account, which is the key unless
-// Settings.Accounts says otherwise: another one's keys are told 404, in path and body.
+// Settings.Accounts says otherwise: another one's keys are told 404, in path and body. What takes time (a batch, a fine-tuning job,
+// a response in the background) gets on a step whenever somebody looks at it; see work.
 //
 // What takes time upstream is done when somebody looks: runs of threads and of evals, videos; see ways. A run of a thread waits
 // first for what a function returned, if there is one to call, and is streamed with "stream": true.

@@ -34,6 +34,8 @@ type object struct {
 	content []byte   // of a file that was uploaded, or of a part of one
 	size    int64    // of all that was uploaded, of which content may be the beginning only
 	files   []string // ids of those in a batch of a vector store
+	input   string   // of a response, or the messages of a chat: JSON
+	work    *work    // of a response that is made in the background; nil: it is not
 	created int64
 }
 

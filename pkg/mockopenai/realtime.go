@@ -79,6 +79,11 @@ func (s *session) turn(ctx context.Context) error {
 		return nil
 	case "response.create":
 		return s.respond(ctx)
+	case "mock.speech": // somebody has ended speaking, and is answered without having asked
+		return s.respond(ctx)
+	case "mock.transcript":
+		return s.tell(ctx, "conversation.item.input_audio_transcription.completed", `"transcript":"hello","usage":{"type":"tokens","total_tokens":`+
+			strconv.Itoa(2*promptTokens)+`,"input_tokens":`+strconv.Itoa(promptTokens)+`,"output_tokens":`+strconv.Itoa(promptTokens)+`}`)
 	case "mock.echo":
 		return s.write(ctx, kind, text)
 	case "mock.fragments":

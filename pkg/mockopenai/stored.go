@@ -21,8 +21,8 @@ func (x *exchange) accountName() string {
 // stored is every operation on objects that the account stores.
 func (x *exchange) stored() { x.storedAnswer()() }
 
-// storedAnswer makes the whole answer while nobody else changes what it shows.
-func (x *exchange) storedAnswer() (answer func()) {
+// storedAnswer makes the whole answer while nobody else changes what it shows, and returns what sends it.
+func (x *exchange) storedAnswer() (send func()) {
 	o := x.s.objects
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -63,7 +63,7 @@ func (x *exchange) answerStored(o *objects, s *shelf) any {
 		if x.r.Method == http.MethodPost {
 			return x.create(o, s, path, k)
 		}
-		return x.list(s.in(path))
+		return x.list(chosen(path, s.in(path), x.r.URL.Query()))
 	}
 	if made := makers[path]; made != "" {
 		k, _ := kindOf(made)
@@ -135,8 +135,11 @@ func (x *exchange) bareObject(o *objects, collection string, k kind) *object {
 func (x *exchange) newObject(o *objects, collection string, k kind) *object {
 	one := x.bareObject(o, collection, k)
 	one.fields["status"] = "completed"
-	if k.collection == "/v1/batches" {
+	switch k.collection {
+	case "/v1/batches":
 		one.fields["status"] = "validating"
+	case "/v1/fine_tuning/jobs":
+		one.fields["status"] = "validating_files"
 	}
 	one.content = x.ask.held
 	says := map[string]any{}
@@ -160,11 +163,7 @@ func (x *exchange) item(o *objects, s *shelf, path string) any {
 	case http.MethodPost:
 		x.ask.doc.ForEach(func(name, value gjson.Result) bool { one.fields[name.Str] = json.RawMessage(value.Raw); return true })
 	}
-	if strings.HasPrefix(path, "/v1/batches/") && !one.looked { // it is done when somebody looks
-		one.looked = true
-		one.fields["status"], one.fields["output_file_id"] = "completed", x.outcome(o, s, "batch_output").id()
-	}
-	return one.fields
+	return x.look(o, s, one)
 }
 
 // outcome is a file that the account was made.
@@ -179,6 +178,9 @@ func (x *exchange) outcome(o *objects, s *shelf, purpose string) *object {
 // list answers with a page of objects.
 func (x *exchange) list(all []*object) any {
 	query := x.r.URL.Query()
+	if query.Get("order") == "" && ascending(x.r.URL.Path) {
+		query.Set("order", "asc")
+	}
 	limit, err := strconv.Atoi(query.Get("limit"))
 	if err != nil {
 		limit = 20
@@ -198,20 +200,26 @@ func (x *exchange) list(all []*object) any {
 	return a
 }
 
-// keep stores the answer of an inference operation. It must do so before the caller hears of the id.
-func (x *exchange) keep(collection, text string) {
+// keep stores the answer of an inference operation, and what is still to be done for it. It must do so before the caller hears of
+// the id.
+func (x *exchange) keep(collection, text string, w *work) *object {
 	fields := map[string]any{}
-	if json.Unmarshal([]byte(text), &fields) != nil {
-		return
-	}
+	_ = json.Unmarshal([]byte(text), &fields) // it is ours
 	if metadata := x.ask.doc.Get("metadata"); metadata.Exists() {
 		fields["metadata"] = json.RawMessage(metadata.Raw)
+	}
+	if w != nil {
+		w.done["metadata"] = fields["metadata"]
 	}
 	id, _ := fields["id"].(string)
 	o := x.s.objects
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.shelfLocked(x.accountName()).add(&object{path: collection + "/" + id, fields: fields})
+	one := &object{path: collection + "/" + id, fields: fields, input: x.input(), work: w}
+	s := o.shelfLocked(x.accountName())
+	s.add(one)
+	x.addTalk(s, one)
+	return one
 }
 
 // dangles refuses an inference that points at something which the account has not, and reports whether it did.

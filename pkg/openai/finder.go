@@ -47,6 +47,7 @@ type want struct {
 	object string // path of the object that the place belongs to
 	family Family // empty: the time is wanted at which the object was made
 	begins bool   // the id must begin as those of the family do
+	sealed bool   // no id stands there, but what has one by its beginning
 }
 
 type sighted struct {
@@ -108,7 +109,7 @@ func (f *Finder) want(path string, family Family, begins bool) {
 	if len(segments) > deepestWanted || len(f.wants) == 64 {
 		return
 	}
-	f.wants = append(f.wants, want{segments, strings.Join(segments[:len(segments)-1], "."), family, begins})
+	f.wants = append(f.wants, want{segments, strings.Join(segments[:len(segments)-1], "."), family, begins, isSealed(path)})
 }
 
 // restart begins with another document.
@@ -286,11 +287,21 @@ func (f *Finder) endText() {
 	switch {
 	case kind == isName && good:
 		t.at = f.leading(t.wants, string(f.kept))
-	case kind == isValue && good && IsObjectID(string(f.kept)):
-		w := f.wants[f.here(false)]
-		if !w.begins || FamilyOf(string(f.kept)) == w.family {
-			f.sight(w, string(f.kept))
-		}
+	case kind == isValue:
+		f.value(f.wants[f.here(false)], good)
+	}
+}
+
+// value is behind a text at a place that matters. One that is sealed is longer than any id, and so no good one; its beginning is
+// what counts of it.
+func (f *Finder) value(w want, good bool) {
+	id := string(f.kept)
+	switch {
+	case id == "":
+	case w.sealed:
+		f.sight(w, sealID(id))
+	case good && IsObjectID(id) && (!w.begins || FamilyOf(id) == w.family):
+		f.sight(w, id)
 	}
 }
 

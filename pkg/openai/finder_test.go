@@ -30,7 +30,7 @@ func sightings(contentType, answer string, makes []Made, piece func() int) (all 
 func whole() int { return 1 << 20 }
 
 func TestFinder(t *testing.T) {
-	file := []Made{{Family: Files, Path: "id"}}
+	file, sealed := []Made{{Family: Files, Path: "id"}}, strings.Repeat("gAAAAAB_", 100)
 	run := append([]Made{{Family: Threads, Path: "thread_id"}, {Family: Threads, Path: "id", Begins: true}}, assisted()...)
 	response := []Made{{Family: Responses, Path: "id"}, {Family: Responses, Path: "response.id"}, {Family: Containers, Path: "output.#.container_id"}, {Family: Items, Path: "response.output.#.id"}}
 	for name, c := range map[string]struct {
@@ -65,8 +65,10 @@ func TestFinder(t *testing.T) {
 		"no space, and a return":    {response, "events", "data:{\"response\":{\"id\":\"resp_1\"}}\r\n\r\n", "response:resp_1"},
 		"not in another field":      {response, "events", "id: {\"id\":\"no\"}\n: data: {\"id\":\"no\"}\nxdata: {\"id\":\"no\"}\n\n", ""},
 		"not beyond a broken event": {response, "events", "data: {\"x\":{\"y\":\ndata: \"id\":\"no\"}\n\ndata: [DONE]\n\n", ""},
-		"too deep to matter":        {file, "", strings.Repeat(`{"id":`, 40) + `"no"` + strings.Repeat("}", 40), ""},
-		"behind what is too deep":   {file, "", `{"x":` + strings.Repeat(`{"id":[`, 40) + strings.Repeat("]}", 40) + `,"id":"file-1"}`, "file:file-1"},
+		"what is sealed": {[]Made{{Family: Items, Path: "output.#.encrypted_content"}}, "", `{"output":[{"encrypted_content":"` + sealed + `"},{"encrypted_content":""},` +
+			`{"encrypted_content":null},{"encrypted_content":"short"}]}`, "item:" + sealID(sealed) + " item:" + sealID("short")},
+		"too deep to matter":      {file, "", strings.Repeat(`{"id":`, 40) + `"no"` + strings.Repeat("}", 40), ""},
+		"behind what is too deep": {file, "", `{"x":` + strings.Repeat(`{"id":[`, 40) + strings.Repeat("]}", 40) + `,"id":"file-1"}`, "file:file-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kind := "application/json; charset=utf-8"

@@ -25,6 +25,8 @@ type Head struct {
 	Searches string
 	// Store is whether the answer is to be stored, as far as the body says.
 	Store Choice
+	// Sealed is set when the answer is to hold what its account has sealed, and no other can open.
+	Sealed bool
 	// Tier is the service tier that is asked for, as it is written; "": none is.
 	Tier string
 	// Sound is set when the answer is to be heard, too: the upstream keeps it for a while.

@@ -59,6 +59,8 @@ func (r *headReader) member(key, value gjson.Result) bool {
 		if value.Type != gjson.Null {
 			r.head.Store = choice(value.Bool())
 		}
+	case "include":
+		r.head.Sealed = r.head.Sealed || strings.Contains(value.Raw, "encrypted_content")
 	case "service_tier":
 		r.head.Tier = strings.Clone(value.String()) // of null it is empty
 	case "modalities":

@@ -103,7 +103,7 @@ func (r *headReader) referByVoice(param string, value gjson.Result) {
 // referByItems notes the items of earlier answers. One that is only named must be the caller's. One that is given whole is
 // read where it was made, if that can be: the upstream looks up what it thought there.
 func (r *headReader) referByItems(param string, list gjson.Result) {
-	if !list.IsArray() || !strings.Contains(list.Raw, `"id"`) && !strings.Contains(list.Raw, `\u`) {
+	if !list.IsArray() || !strings.Contains(list.Raw, `"id"`) && !strings.Contains(list.Raw, `"encrypted_content"`) && !strings.Contains(list.Raw, `\u`) {
 		return
 	}
 	list.ForEach(func(_, item gjson.Result) bool {
@@ -125,6 +125,11 @@ func (r *headReader) referByItems(param string, list gjson.Result) {
 				r.head.Items = append(r.head.Items, strings.Clone(id))
 			}
 		}
+		r.eachOf(item, "encrypted_content", func(sealed gjson.Result) {
+			if sealed.Type == gjson.String && sealed.Str != "" && len(r.head.Items) < mostItems {
+				r.head.Items = append(r.head.Items, sealID(sealed.Str))
+			}
+		})
 		return true
 	})
 }

@@ -89,6 +89,12 @@ func TestItemsAndSearches(t *testing.T) {
 	if !slices.Equal(h.Items, []string{"rs_1", "msg_1"}) || len(h.References) != 0 {
 		t.Errorf("%+v", h)
 	}
+	sealed := strings.Repeat("gAAAAAB_", 100)
+	h = ReadHead([]byte(`{"store":false,"include":["reasoning.encrypted_content"],"input":[{"type":"reasoning","encrypted_content":"` + sealed + `"},` +
+		`{"type":"compaction","id":"cmp_1","encrypted_content":"x"},{"encrypted_content":""},{"encrypted_content":null}]}`))
+	if !h.Sealed || !slices.Equal(h.Items, []string{sealID(sealed), "cmp_1", sealID("x")}) || sealID(sealed) == sealID(sealed[1:]) {
+		t.Errorf("%+v", h)
+	}
 	for body, want := range map[string]string{
 		`{"data_source":{"type":"responses","source":{"type":"responses"}}}`:     "data_source.source",
 		`{"data_source":{"source":{"type":"stored_completions","metadata":{}}}}`: "data_source.source",

@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
@@ -82,7 +83,7 @@ func references(call *proxy.Call) (all []openai.Reference, err error) {
 		}
 		all = append(all, openai.ReferencesInQuery(query)...)
 		if call.Op.Objects == nil || call.Op.Objects.Lists == nil {
-			all = append(all, cursors(query)...)
+			all = append(all, cursors(query, call.Slots)...)
 		}
 	}
 	all = append(all, besides(call.Header)...)
@@ -101,11 +102,12 @@ func familyOfSlot(op openai.Operation, i int, id string) openai.Family {
 	return ""
 }
 
-// cursors are the objects at which a list within an object is to go on. Most are names within it and none of a family.
-func cursors(query url.Values) (all []openai.Reference) {
+// cursors are the objects at which a list within an object is to go on. Most are names within it and none of a family; those of
+// the messages of a stored completion begin like one, with the id of theirs.
+func cursors(query url.Values, slots openai.Slots) (all []openai.Reference) {
 	for _, name := range []string{"after", "before"} {
 		for _, id := range query[name] {
-			if family := openai.FamilyOf(id); family != "" {
+			if family := openai.FamilyOf(id); family != "" && !(slots[0] != "" && strings.HasPrefix(id, slots[0]+"-")) {
 				all = append(all, openai.Reference{Param: name, Family: family, ID: id})
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
@@ -24,11 +25,12 @@ type keeper struct {
 // watch says who is to see the bytes of the answer of t; nil: nobody, since it tells of no object.
 func (r *Relay) watch(ctx context.Context, c claim, call *proxy.Call, t *try) func(contentType string) io.Writer {
 	v := t.verdict()
-	if c.owner == "" || !makes(call) || v.Outcome != proxy.Served || v.Status >= http.StatusMultipleChoices {
+	wanted := makes(call)
+	if c.owner == "" || len(wanted) == 0 || v.Outcome != proxy.Served || v.Status >= http.StatusMultipleChoices {
 		return nil
 	}
 	return func(contentType string) io.Writer {
-		finder := openai.NewFinder(contentType, call.Op.Objects.Makes)
+		finder := openai.NewFinder(contentType, wanted)
 		if finder == nil {
 			return nil
 		}
@@ -37,20 +39,21 @@ func (r *Relay) watch(ctx context.Context, c claim, call *proxy.Call, t *try) fu
 	}
 }
 
-// makes reports whether the answer to a call may tell of an object that is the client's from then on.
-func makes(call *proxy.Call) bool {
+// makes are the objects of which the answer to a call may tell, and that are the client's from then on. What is not stored is
+// remembered where it was made all the same, if it is given out sealed: no other account can open it when it comes back.
+func makes(call *proxy.Call) []openai.Made {
 	o := call.Op.Objects
-	if o == nil || len(o.Makes) == 0 {
-		return false
+	switch {
+	case o == nil:
+		return nil
+	case o.When == openai.IfStored && call.Head.Store != openai.Yes && !call.Head.Sound:
+		return nil
+	case o.When == openai.IfKept && call.Head.Store == openai.No && call.Head.Sealed:
+		return slices.DeleteFunc(slices.Clone(o.Makes), func(m openai.Made) bool { return m.Family != openai.Items })
+	case o.When == openai.IfKept && call.Head.Store == openai.No:
+		return nil
 	}
-	switch o.When {
-	case openai.IfStored:
-		return call.Head.Store == openai.Yes || call.Head.Sound
-	case openai.IfKept:
-		return call.Head.Store != openai.No
-	default:
-		return true
-	}
+	return o.Makes
 }
 
 func (k *keeper) Write(p []byte) (int, error) {

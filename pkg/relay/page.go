@@ -37,6 +37,8 @@ func readPaging(call *proxy.Call) (p paging, err error) {
 	for name, all := range values {
 		value := all[len(all)-1]
 		switch {
+		case slices.Contains(l.Filters, topOf(name)) && (value != "" || strings.HasSuffix(name, "]")):
+			p.filters = append(p.filters, filter{pathOf(name), value})
 		case value == "":
 		case name == "limit":
 			p.query.Limit, err = readLimit(value, l.Most)
@@ -47,8 +49,6 @@ func readPaging(call *proxy.Call) (p paging, err error) {
 		case name == "before" && l.Before && values.Get("after") == "":
 			p.query.From, p.backwards = value, true
 		case name == "order_by" && value == "created_at":
-		case slices.Contains(l.Filters, topOf(name)):
-			p.filters = append(p.filters, filter{pathOf(name), value})
 		default:
 			err = &proxy.Fault{Kind: proxy.InvalidRequest, Param: clippedName(name),
 				Public: "with more than one account or client a list cannot be asked for this"}
@@ -95,11 +95,20 @@ func (p *paging) matches(object []byte) bool {
 		for _, name := range f.path {
 			value = member(value, name)
 		}
-		if value.String() != f.value {
+		if !f.lets(value) {
 			return false
 		}
 	}
 	return true
+}
+
+// lets reports whether the filter lets a value through. One that is not there is not the empty text, and null is a field that has
+// no value, or that is not there.
+func (f filter) lets(value gjson.Result) bool {
+	if value.Type == gjson.Null {
+		return len(f.path) == 1 && f.value == "null"
+	}
+	return value.String() == f.value
 }
 
 // member is a member by its name, which may be like a path.

@@ -119,7 +119,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	delivered := best.answer.Forward(w, how)
 	settle(best, delivered, call, rec)
 	if rec.Session != nil {
-		owed = session.settle(rec)
+		owed = session.settle(ctx, rec)
 		return nil
 	}
 	r.price(best, call, rec)
@@ -140,12 +140,14 @@ func settle(best *try, d upstream.Delivered, call *proxy.Call, rec *proxy.Record
 	if best.answer.Verdict.Outcome == proxy.Served && call.Op.Tokens == openai.TokensAnswered {
 		rec.Usage = spent(d, call)
 	}
-	switch d.Verdict.Outcome {
-	case proxy.StreamCut:
+	switch {
+	case d.Verdict.Whole && call.Op.Free() && !call.Op.Socket:
+		// A stream is shown once more that failed when it was made: nothing fails now.
+	case d.Verdict.Outcome == proxy.StreamCut:
 		best.pick.Cut(d.Verdict)
 		rec.Attempts[len(rec.Attempts)-1].Outcome = proxy.StreamCut
 		rec.Cut, rec.Broken = !d.Verdict.Whole, true
-	case proxy.CallerGone:
+	case d.Verdict.Outcome == proxy.CallerGone:
 		rec.Cut, rec.Gone = true, true
 	}
 }

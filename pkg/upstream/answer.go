@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +41,6 @@ type Answer struct {
 
 	body      source
 	quiet     quiet
-	trace     httptrace.ClientTrace
 	connected bool
 }
 
@@ -65,6 +63,9 @@ func (a *Answer) Close() {
 		a.resp.Body.Close()
 	}
 }
+
+// Switched reports whether the upstream has begun a session.
+func (a *Answer) Switched() bool { return a.socket != nil }
 
 // End ends a session that goes on: both sides are closed with 1008, and the reason.
 func (a *Answer) End(why error) { a.cancel(refusal{refused, why}) }
@@ -135,10 +136,12 @@ type Forwarding struct {
 	// Watch makes a reader of the body, by its content type, that sees all bytes before the caller does; nil for none.
 	Watch func(contentType string) io.Writer
 	// Gate decides of each text message in a session whether the upstream may have it; an error ends the session, and its text
-	// goes to the caller. Messages are held until they are whole, and binary ones are refused. nil: all may pass as they come.
+	// goes to the caller, unless it is an Unsaid. Messages are held until they are whole, and binary ones are refused. nil: all
+	// may pass as they come.
 	Gate func(text []byte) error
-	// Charge is told of each usage in a session as it comes; nil: nobody wants to know before its end.
-	Charge func(u openai.Usage, model string)
+	// Hear is told what the upstream's events say of a session as they come, before the caller has them; an error ends it like one
+	// of Gate. nil: nobody wants to know before its end.
+	Hear func(openai.Told) error
 }
 
 // Delivered says what reached the caller.

@@ -59,10 +59,10 @@ func (a *Answer) bridge(w http.ResponseWriter, how Forwarding) Delivered {
 	alive := func() { idle.Reset(a.client.opts.IdleTimeout) }
 	b.up = newLane(io.MultiReader(bytes.NewReader(early), caller), b.toUpstream, alive)
 	b.down = newLane(a.socket, b.toCaller, alive)
-	b.down.frames.See = b.see(how.Charge)
+	b.down.frames.See = b.see(how.Hear)
 	b.down.frames.Text = b.watch(how.Watch)
 	if how.Gate != nil {
-		b.up.guard(how.Gate, b.end, &a.client.held)
+		b.up.guard(&gate{look: how.Gate, stop: b.end, answer: b.down.say, room: &a.client.held})
 		defer b.up.gate.drop() // both lanes have ended
 	}
 	defer context.AfterFunc(a.resp.Request.Context(), func() { b.end(context.Cause(a.resp.Request.Context())) })()
@@ -105,10 +105,14 @@ func (b *bridge) toUpstream(p []byte) error {
 
 // see reads the upstream's events. What they used is charged as they tell it: a session may last for an hour, and its client's
 // other requests are not to wait for its end with being limited.
-func (b *bridge) see(charge func(openai.Usage, string)) func(begin, end []byte) {
+func (b *bridge) see(hear func(openai.Told) error) func(begin, end []byte) {
 	return func(begin, end []byte) {
-		if u, told := b.told.See(begin, end); told && charge != nil {
-			charge(u, b.told.Model())
+		told := b.told.See(begin, end)
+		if hear == nil || told == (openai.Told{}) {
+			return
+		}
+		if err := hear(told); err != nil {
+			b.end(refusal{refused, err})
 		}
 	}
 }
