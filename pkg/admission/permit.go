@@ -128,7 +128,7 @@ func (p *Permit) used(spent Spent) (u amounts, known bool) {
 
 // settlement is the truth about the permit, with what was spent of each charge.
 func (p *Permit) settlement(spent func(state.Charge) int64) state.Settlement {
-	s := state.Settlement{Subject: p.subject, Reservation: p.reservation, Unheard: p.unheard}
+	s := state.Settlement{Subject: p.subject, Reservation: p.reservation, Unheard: p.unheard, Amounts: make([]state.Spending, 0, len(p.charges))}
 	for i, c := range p.charges {
 		if c.Slots > 0 {
 			continue
@@ -144,6 +144,17 @@ func (p *Permit) settlement(spent func(state.Charge) int64) state.Settlement {
 		s.Amounts = append(s.Amounts, amount)
 	}
 	return s
+}
+
+// pressing reports whether the next request of the client may be refused for want of what this one gives back: a slot, or of a
+// limit that is near its end.
+func (p *Permit) pressing() bool {
+	for i, c := range p.charges {
+		if c.Slots > 0 || i < len(p.balances) && p.balances[i].Left < spare*c.Cost {
+			return true
+		}
+	}
+	return false
 }
 
 // Header tells the caller how the rates stand, in the names and the form in which OpenAI does. The limit is the one that

@@ -82,6 +82,11 @@ func references(call *proxy.Call) (all []openai.Reference, err error) {
 			return nil, &proxy.Fault{Kind: proxy.InvalidRequest, Public: "the query could not be read", Err: err}
 		}
 		all = append(all, openai.ReferencesInQuery(query)...)
+		if call.Op.Socket {
+			for _, id := range query["call_id"] { // elsewhere the name is that of a tool's call
+				all = append(all, openai.Reference{Param: "call_id", Family: openai.Calls, ID: id})
+			}
+		}
 		if call.Op.Objects == nil || call.Op.Objects.Lists == nil {
 			all = append(all, cursors(query, call.Slots)...)
 		}

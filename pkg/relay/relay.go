@@ -77,9 +77,6 @@ func (r *Relay) Under(p Plan) *Relay {
 // Serve answers the call on w and fills in the record. An error, always a *proxy.Fault, means that nothing was written
 // yet. An answer that was cut is marked in the record; the caller's connection must then be cut too.
 func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record) error {
-	if err := r.sessionAllowed(call); err != nil {
-		return err
-	}
 	permit, err := r.Admission.Admit(ctx, call.Client, admission.Ask{Op: call.Op, Head: call.Head, Length: call.Body.Length,
 		Price: r.Prices.AtMost})
 	permit.Header(w.Header())
