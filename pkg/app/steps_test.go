@@ -43,7 +43,8 @@ func steps(tb testing.TB) []step {
 	op, _ := table.Match("POST", "/v1/chat/completions")
 	permits := admission.New(store, admission.Options{Lease: true, Log: log, Metrics: prometheus.NewRegistry()})
 	tb.Cleanup(func() { permits.Close() })
-	ask := admission.Ask{Op: op.Op, Head: openai.ReadHead([]byte(plain)), Length: int64(len(plain))}
+	head := openai.ReadHead([]byte(plain))
+	ask := admission.Ask{Op: &op.Op, Head: &head, Length: int64(len(plain))}
 	admit := func() {
 		permit, err := permits.Admit(ctx, client, ask)
 		if err != nil {

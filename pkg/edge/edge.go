@@ -153,8 +153,12 @@ func (e *Edge) api(c *gin.Context) {
 	if err == nil {
 		err = e.readHead(call, rec)
 	}
-	if err == nil {
-		err = e.serve(view, c.Request, c.Writer, call, rec)
+	switch {
+	case err != nil:
+	case e.KeepBodies != 0:
+		err = e.serveKeeping(view, c.Request, c.Writer, call, rec)
+	default:
+		err = view.Relay.Serve(c.Request.Context(), c.Writer, call, rec)
 	}
 	if err != nil {
 		e.fail(c, err)
