@@ -105,7 +105,7 @@ or Cluster; nginx in front of TLS; sessions of the Realtime API.
   memory. With ` + "`GOGC`" + ` or ` + "`GOMEMLIMIT`" + ` in the environment there is no such block, and they decide.
 - %s
 
-` + "`BENCH=short make bench`" + ` takes less than two minutes. After ` + "`make build`, `go run ./deploy/bench -only tls`" + ` measures one part
+` + "`make bench` takes about eleven minutes, `BENCH=short make bench`" + ` less than two. After ` + "`make build`, `go run ./deploy/bench -only tls`" + ` measures one part
 and writes nothing; other parts are main, streams, large, replicas, keys, clients and rest.
 `, `
 ## 未测量的内容
@@ -128,7 +128,7 @@ and writes nothing; other parts are main, streams, large, replicas, keys, client
   高负载下约多占 30 MB 常驻内存。环境变量中设置了 ` + "`GOGC`" + ` 或 ` + "`GOMEMLIMIT`" + ` 时没有这块内存，由它们决定。
 - %s
 
-` + "`BENCH=short make bench`" + ` 不到两分钟。` + "`make build` 之后，`go run ./deploy/bench -only tls`" + ` 只测一个部分，不写文件；其余部分为 main、streams、
+` + "`make bench` 约需十一分钟，`BENCH=short make bench`" + ` 不到两分钟。` + "`make build` 之后，`go run ./deploy/bench -only tls`" + ` 只测一个部分，不写文件；其余部分为 main、streams、
 large、replicas、keys、clients 与 rest。
 `}
 
