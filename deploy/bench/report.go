@@ -94,7 +94,7 @@ or Cluster; nginx in front of TLS; sessions of the Realtime API.
   reads and gives the connection back. HTTP/2, longer bodies and HTTP proxies on the way take the standard HTTP client, which has goroutines
   for each connection and hands each request and answer over to them.
 - A client that sends more than 50 requests a second is lent a second of its traffic, so that Redis is asked about once a second and not for
-  each request. A limit of concurrency cannot be lent: such a client's every request asks Redis.
+  each request. A limit of concurrency cannot be lent: such a client's every request asks Redis, those that come together in one script.
 - Bodies are not decoded. What must be known of them is searched for.
 - The access log and usage are collected and written every 100 ms. A SIGKILL loses the log lines of the last 100 ms.
 - An open stream by HTTP/1.1 has two goroutines, both of the server that callers see: one carries it, one notices when the caller leaves. Their
@@ -119,7 +119,7 @@ and writes nothing; other parts are main, streams, large, replicas, keys, client
 - 请求体不超过 16 KiB 且经 HTTP/1.1 发往上游的请求，上游连接一侧不需要 goroutine：由调用方的 goroutine 写、读并交还连接。HTTP/2、更长的请求体与
   途中的 HTTP 代理使用标准 HTTP 客户端，后者每个连接有自己的 goroutine，请求与回答都要转手给它们。
 - 每秒超过 50 个请求的客户端会预借约一秒的额度，因此大约每秒询问 Redis 一次，而不是每个请求一次。并发数限制无法预借：有此限制的客户端
-  每个请求都要询问 Redis。
+  每个请求都要询问 Redis，同时到来的请求合用一个脚本。
 - 请求体与回答不解码，只在其中查找必须知道的内容。
 - 访问日志与用量先汇集，每 100 毫秒写一次。SIGKILL 会丢失最近 100 毫秒的日志行。
 - 经 HTTP/1.1 的一个打开的流有两个 goroutine，都属于面向调用方的服务器：一个承载它，一个察觉调用方离开。它们的栈与四个 4 KiB 的缓冲区（调用方一侧
