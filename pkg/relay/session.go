@@ -159,7 +159,7 @@ func (s *session) settle(ctx context.Context, rec *proxy.Record) admission.Spent
 }
 
 // noteSession writes down what passed in a session.
-func noteSession(d upstream.Delivered, rec *proxy.Record) {
+func noteSession(d *upstream.Delivered, rec *proxy.Record) {
 	if rec.Session = d.Session; d.Session == nil {
 		return
 	}
