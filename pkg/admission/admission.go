@@ -101,7 +101,7 @@ func (a *Admission) Close() error {
 func (a *Admission) Admit(ctx context.Context, client *proxy.Client, ask Ask) (*Permit, error) {
 	p := &Permit{admission: a, client: client, model: ask.Head.Model}
 	if ask.Op.Socket {
-		kept := ask // the others need not be kept
+		kept := ask // alone on the heap
 		p.ask = &kept
 	}
 	if client.RPM == 0 && client.TPM == 0 && client.Concurrency == 0 && len(client.Quota) == 0 {
