@@ -26,6 +26,8 @@ const (
 	Audio         Family = "audio"
 	Tunnels       Family = "tunnel"
 	Items         Family = "item"
+	// Unsettled are responses in the background that were not counted so far. They are no objects of the upstream.
+	Unsettled Family = "unsettled"
 )
 
 // families are all there are, with how their ids begin.
@@ -40,6 +42,7 @@ var families = []struct {
 	{Videos, "video_", false}, {Characters, "char_", false}, {Skills, "skill_", false}, {Consents, "cons_", false},
 	{Voices, "voice_", false}, {Audio, "audio_", true}, {Prompts, "pmpt_", false}, {Tunnels, "tunnel_", false},
 	{Items, "", true}, // of an answer; their ids begin in many ways
+	{Unsettled, "", true},
 }
 
 // Families are all there are.
