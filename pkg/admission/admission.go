@@ -100,6 +100,9 @@ func (a *Admission) Close() error {
 // A client without limits costs nothing.
 func (a *Admission) Admit(ctx context.Context, client *proxy.Client, ask Ask) (*Permit, error) {
 	p := &Permit{admission: a, client: client, model: ask.Head.Model}
+	if ask.Op.Socket {
+		p.ask = &ask
+	}
 	if client.RPM == 0 && client.TPM == 0 && client.Concurrency == 0 && len(client.Quota) == 0 {
 		a.metrics.admitted.Inc()
 		return p, nil
@@ -149,7 +152,7 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 	case err == nil:
 		a.outage.answered()
 		p.balances = v.Balances
-		if a.leases != nil {
+		if a.leases != nil && !p.part {
 			a.leases.see(p, v.Balances)
 		}
 		a.stirred.note(p, v.Balances, v.Refused)
@@ -178,7 +181,7 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 
 // leased serves the permit from a lease, or takes one. When that does not succeed the permit is charged by itself.
 func (a *Admission) leased(ctx context.Context, p *Permit) bool {
-	if a.leases == nil || !leasable(p.client) {
+	if a.leases == nil || !leasable(p.client) || p.part {
 		return false
 	}
 	begin := time.Now()
@@ -221,7 +224,7 @@ func (a *Admission) decide(p *Permit) (limit string, fault error) {
 		p.reservation = a.newReservation() // its requests are told of
 	}
 	most := int64(math.MaxInt64)
-	if c := p.client.Concurrency; c > 0 {
+	if c := p.client.Concurrency; c > 0 && !p.part {
 		most = max(c/int64(replicas), 1)
 	}
 	if p.reservation != "" && !a.teller.enter(p, most) {

@@ -29,6 +29,10 @@ type Permit struct {
 	entered     bool            // admitted, and so to be settled
 	learns      bool            // how long answers are is of interest beyond the limits of its client
 	settled     atomic.Bool
+
+	ask   *Ask // of a session, whose responses are asked for one by one; nil: it is none
+	part  bool // of a session: it is no request by itself, and holds no slot
+	given bool // its tokens and its money were given back when the session began
 }
 
 // Spent is how a request ended. The zero value says that nobody knows: what was expected stays charged.
@@ -78,6 +82,9 @@ func (p *Permit) Settle(_ context.Context, spent Spent) {
 		return
 	}
 	used, known := p.used(spent)
+	if p.given {
+		known = false // its responses were settled by themselves
+	}
 	truth := func(c state.Charge) int64 {
 		switch measure := measureOf(c); {
 		case !known || measure == proxy.Requests:
@@ -134,7 +141,7 @@ func (p *Permit) measured(spent Spent) (u amounts, known bool) {
 
 // settlement is the truth about the permit, with what was spent of each charge.
 func (p *Permit) settlement(spent func(state.Charge) int64) state.Settlement {
-	s := state.Settlement{Subject: p.subject, Reservation: p.reservation, Unheard: p.unheard}
+	s := state.Settlement{Subject: p.subject, Reservation: p.reservation, Unheard: p.unheard, Amounts: make([]state.Spending, 0, len(p.charges))}
 	for i, c := range p.charges {
 		if c.Slots > 0 {
 			continue
@@ -150,6 +157,17 @@ func (p *Permit) settlement(spent func(state.Charge) int64) state.Settlement {
 		s.Amounts = append(s.Amounts, amount)
 	}
 	return s
+}
+
+// pressing reports whether the next request of the client may be refused for want of what this one gives back: a slot, or of a
+// limit that is near its end.
+func (p *Permit) pressing() bool {
+	for i, c := range p.charges {
+		if c.Slots > 0 || i < len(p.balances) && p.balances[i].Left < spare*c.Cost {
+			return true
+		}
+	}
+	return false
 }
 
 // Header tells the caller how the rates stand, in the names and the form in which OpenAI does. The limit is the one that

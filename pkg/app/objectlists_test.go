@@ -130,3 +130,30 @@ func TestFilteredLists(t *testing.T) {
 		t.Errorf("a filter that this list has not: %d %s", a.status, a.body)
 	}
 }
+
+// Who waits for a batch by looking at the list has its result all the same, and nobody else does.
+func TestListsTellOfResults(t *testing.T) {
+	_, url := upstream(t)
+	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "CLIENT_TOKENS": owning})
+	for range 3 {
+		file := r.uploadLines(t, tokenOfA, "")
+		r.post(t, "/v1/batches", tokenOfA, `{"input_file_id":"`+file+`"}`)
+	}
+	results := gjson.Get(r.get(t, "/v1/batches", tokenOfA).body, "data.#.output_file_id").Array()
+	if len(results) != 3 {
+		t.Fatalf("%v", results)
+	}
+	for _, id := range results {
+		if a := r.get(t, "/v1/files/"+id.Str+"/content", tokenOfA); a.status != 200 || !strings.Contains(a.body, id.Str) {
+			t.Errorf("a result: %d %s", a.status, a.body)
+		}
+		if a := r.get(t, "/v1/files/"+id.Str+"/content", tokenOfB); a.status != 404 {
+			t.Errorf("another client: %d %s", a.status, a.body)
+		}
+	}
+	before := r.page(t, "/v1/files", tokenOfToo).Data
+	r.get(t, "/v1/batches", tokenOfToo)
+	if after := r.page(t, "/v1/files", tokenOfToo).Data; len(after) != 6 || !slices.Equal(after, before) {
+		t.Errorf("looking again moves them: %v, then %v", before, after)
+	}
+}

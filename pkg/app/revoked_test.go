@@ -18,7 +18,7 @@ func TestSessionsOfWhatIsTakenAway(t *testing.T) {
 	mock, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{Chunks: 20, ContentBytes: 40}))
 	replicas := fleet(t, redistest.Start(t), 2, map[string]string{"OPENAI_BASE_URL": url, "ENCRYPTION_KEY": sealing,
 		"OPENAI_API_KEYS": fmt.Sprintf(`[{"id":"a","key":%q},{"id":"b","key":%q,"pool":"b"}]`, keyNumber(1), keyNumber(2)),
-		"CLIENT_TOKENS": fmt.Sprintf(`[{"id":"stays","token":%q,"pool":"b"}]`, tokenOf("stays"))})
+		"CLIENT_TOKENS":   fmt.Sprintf(`[{"id":"stays","token":%q,"pool":"b"}]`, tokenOf("stays"))})
 	first := replicas[0]
 	const invalid = "the API key of this session is no longer valid"
 	const unused = "the upstream key of this session is no longer used; open another one"

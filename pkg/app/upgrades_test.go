@@ -1,9 +1,11 @@
 package app_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -115,5 +117,48 @@ func TestTokenInSubprotocol(t *testing.T) {
 	}
 	if strings.Contains(r.logs.String(), clientToken) {
 		t.Error("the token is in the log")
+	}
+}
+
+// Browsers let any page open a WebSocket and read it: which may is decided here, as it is for requests there.
+func TestOriginOfAnUpgrade(t *testing.T) {
+	mock, url := upstream(t)
+	env := map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEY": keyNumber(1)}
+	open := start(t, env)
+	if c, resp := open.dial(t, realtime, keyNumber(1), "Origin", "https://anywhere.example"); c == nil {
+		t.Errorf("where all may: %d %s", resp.StatusCode, bodyOf(resp))
+	}
+	env["CORS_ORIGINS"] = "https://app.example, http://localhost:3000"
+	r := start(t, env)
+	asked := len(mock.Requests())
+	for origin, may := range map[string]bool{"": true, "https://app.example": true, "http://localhost:3000": true, "https://evil.example": false,
+		"http://app.example": false, "https://app.example:8443": false, "https://app.example.evil.example": false, "null": false, "*": false} {
+		headers := []string{"Origin", origin}
+		if origin == "" {
+			headers = nil
+		}
+		c, resp := r.dial(t, realtime, keyNumber(1), headers...)
+		switch {
+		case (c != nil) != may:
+			t.Errorf("%q: %d", origin, resp.StatusCode)
+		case !may:
+			if body := bodyOf(resp); resp.StatusCode != 403 || !strings.Contains(body, `"code":"origin_not_allowed"`) {
+				t.Errorf("%q: %d %s", origin, resp.StatusCode, body)
+			}
+		}
+	}
+	if got := len(mock.Requests()) - asked; got != 3 {
+		t.Errorf("the upstream was asked %d times for 3 sessions that were allowed", got)
+	}
+	conn, err := net.Dial("tcp", r.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: proxy\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: https://app.example\r\nOrigin: https://evil.example\r\n\r\n",
+		realtime, keyNumber(1))
+	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 403 {
+		t.Errorf("two origins: %v %v", resp, err)
 	}
 }

@@ -36,7 +36,7 @@ func allowed(client *proxy.Client, call *proxy.Call) error {
 	if !client.Restricted() {
 		return nil
 	}
-	if call.Op.Tokens == openai.TokensUnseen {
+	if call.Op.Tokens == openai.TokensUnseen || call.Op.Socket && openai.QueryNames(call.Query, "call_id") {
 		return proxy.Faultf(proxy.EndpointNotAllowed,
 			"a client with limits of models, tokens or money may not use this endpoint: what it uses is not seen here")
 	}
@@ -52,8 +52,8 @@ func allowed(client *proxy.Client, call *proxy.Call) error {
 	if !call.Head.Readable {
 		return proxy.Faultf(proxy.InvalidRequest, "the body could not be read, or is too large to be checked against the client's limits")
 	}
-	if call.Op.Unnamed && call.Head.Model == "" {
-		return nil
+	if call.Head.Model == "" && (call.Op.Unnamed || call.Op.Socket && openai.QuerySays(call.Query, "intent", "transcription")) {
+		return nil // of the latter the session names it, and is looked at
 	}
 	return auth.AllowModel(client, call.Head.Model)
 }

@@ -25,6 +25,7 @@ var wire = map[proxy.Kind]struct {
 	proxy.ModelNotAllowed:    {http.StatusForbidden, "invalid_request_error"},
 	proxy.IPNotAllowed:       {http.StatusForbidden, "invalid_request_error"},
 	proxy.EndpointNotAllowed: {http.StatusForbidden, "invalid_request_error"},
+	proxy.OriginNotAllowed:   {http.StatusForbidden, "invalid_request_error"},
 	proxy.AdminDisabled:      {http.StatusForbidden, "invalid_request_error"},
 	proxy.UnknownEndpoint:    {http.StatusNotFound, "invalid_request_error"},
 	proxy.TooLarge:           {http.StatusRequestEntityTooLarge, "invalid_request_error"},

@@ -59,12 +59,18 @@ func (e *Edge) still(call *proxy.Call, header http.Header, addr netip.Addr) func
 	}
 }
 
-// upgradable refuses what is not how a WebSocket is asked for.
-func upgradable(op openai.Operation, req *http.Request) error {
-	if op.Socket && (!asksForSocket(req) || req.ContentLength != 0) {
+// upgradable refuses what is not how a WebSocket is asked for, and pages that may not ask for one.
+func (e *Edge) upgradable(op openai.Operation, req *http.Request) error {
+	switch {
+	case !op.Socket:
+		return nil
+	case !asksForSocket(req) || req.ContentLength != 0:
 		return proxy.Faultf(proxy.InvalidRequest, "this endpoint is a WebSocket: ask for an upgrade, without a body")
+	case !e.opensSockets(req.Header["Origin"]):
+		return proxy.Faultf(proxy.OriginNotAllowed, "pages of this origin may not open WebSockets here")
+	default:
+		return nil
 	}
-	return nil
 }
 
 // sockets counts the WebSockets. The server forgets a connection that was taken from it, so nobody else waits for them.

@@ -54,6 +54,13 @@ var (
 	errUpgrade = errors.New("http1: the upstream switched protocols")
 )
 
+// NotConnected is the error of a request of which nothing was sent, since there was no connection to send it on.
+type NotConnected struct{ Err error }
+
+func (e *NotConnected) Error() string { return e.Err.Error() }
+
+func (e *NotConnected) Unwrap() error { return e.Err }
+
 // New makes a Transport. Its idle connections are given up by CloseIdleConnections.
 func New(o Options) *Transport {
 	t := &Transport{opts: o, idle: map[origin][]*conn{}}
@@ -62,8 +69,8 @@ func New(o Options) *Transport {
 	return t
 }
 
-// RoundTrip sends the request and returns when the head of the answer is there. The request's body must be in memory and
-// small, with a GetBody. The end of the request's context ends the answer, too. A caller who does not read the body to its
+// RoundTrip sends the request and returns when the head of the answer is there. A *NotConnected is the error when there was
+// no connection. The request's body must be in memory and small, with a GetBody. The end of the request's context ends the answer, too. A caller who does not read the body to its
 // end must close it.
 //
 // The request is sent a second time only if the connection, one that had been used before, took nothing of it.
@@ -98,7 +105,7 @@ func (t *Transport) connection(req *http.Request) (*conn, error) {
 	if c == nil {
 		var err error
 		if c, err = t.dial(ctx, to, req.URL); err != nil {
-			return nil, err
+			return nil, &NotConnected{err}
 		}
 	}
 	if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.GotConn != nil {

@@ -27,7 +27,8 @@ func (x *exchange) draft(o *objects, s *shelf, run *object) *draft {
 	}
 	d.message = x.put(o, s, "/v1/threads/"+run.fields["thread_id"].(string)+"/messages", map[string]any{
 		"thread_id": run.fields["thread_id"], "run_id": run.id(), "assistant_id": run.fields["assistant_id"],
-		"role": "assistant", "status": "in_progress", "content": []any{}, "attachments": []any{}, "metadata": map[string]any{}})
+		"role": "assistant", "status": "in_progress", "content": []any{}, "attachments": []any{}, "metadata": map[string]any{},
+		"completed_at": nil, "incomplete_at": nil, "incomplete_details": nil})
 	d.step = x.step(o, s, run, map[string]any{"type": "message_creation",
 		"message_creation": map[string]any{"message_id": d.message.id()}})
 	return d
@@ -59,7 +60,8 @@ func (d *draft) finish(o *objects) {
 	if d.run.fields["status"] == "cancelling" {
 		d.run.fields["status"], d.run.fields["cancelled_at"] = "cancelled", at
 		d.step.fields["status"], d.step.fields["cancelled_at"] = "cancelled", at
-		d.message.fields["status"] = "incomplete"
+		d.message.fields["status"], d.message.fields["incomplete_at"] = "incomplete", at
+		d.message.fields["incomplete_details"] = map[string]any{"reason": "run_cancelled"}
 		return
 	}
 	used := json.RawMessage(`{"prompt_tokens":19,"completion_tokens":7,"total_tokens":26}`)

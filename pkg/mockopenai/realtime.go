@@ -33,6 +33,10 @@ type session struct {
 
 // converse is a session until one side ends it.
 func (x *exchange) converse() {
+	if no := x.noCall(); no != nil {
+		x.refuse(*no)
+		return
+	}
 	c, err := websocket.Accept(x.w, x.r, &websocket.AcceptOptions{Subprotocols: []string{"realtime"}, InsecureSkipVerify: true})
 	if err != nil {
 		return // it has answered
@@ -58,6 +62,21 @@ func (x *exchange) converse() {
 	x.s.ends.add(err)
 }
 
+// noCall refuses a session beside a call that the account has not.
+func (x *exchange) noCall() *refusal {
+	id := x.r.URL.Query().Get("call_id")
+	if id == "" {
+		return nil
+	}
+	o, path := x.s.objects, "/v1/realtime/calls/"+id
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.shelfLocked(x.accountName()).byPath[path] == nil {
+		return missing(path)
+	}
+	return nil
+}
+
 // turn reads a message and does what it says.
 func (s *session) turn(ctx context.Context) error {
 	kind, text, err := s.c.Read(ctx)
@@ -79,6 +98,11 @@ func (s *session) turn(ctx context.Context) error {
 		return nil
 	case "response.create":
 		return s.respond(ctx)
+	case "mock.speech": // somebody has ended speaking, and is answered without having asked
+		return s.respond(ctx)
+	case "mock.transcript":
+		return s.tell(ctx, "conversation.item.input_audio_transcription.completed", `"transcript":"hello","usage":{"type":"tokens","total_tokens":`+
+			strconv.Itoa(2*promptTokens)+`,"input_tokens":`+strconv.Itoa(promptTokens)+`,"output_tokens":`+strconv.Itoa(promptTokens)+`}`)
 	case "mock.echo":
 		return s.write(ctx, kind, text)
 	case "mock.fragments":

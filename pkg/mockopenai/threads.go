@@ -86,9 +86,12 @@ func (x *exchange) message(o *objects, s *shelf, thread *object, spec gjson.Resu
 			resources["file_search"] = map[string]any{"vector_store_ids": []string{x.vectorStore(o, s, attached, attached.Get("file_id")).id()}}
 		}
 	}
-	return x.put(o, s, thread.path+"/messages", map[string]any{"thread_id": thread.id(), "status": "completed",
+	one := x.put(o, s, thread.path+"/messages", map[string]any{"thread_id": thread.id(), "status": "completed",
 		"role": spec.Get("role").String(), "content": contentOf(spec.Get("content")), "assistant_id": nil, "run_id": nil,
-		"attachments": raw(spec.Get("attachments"), "[]"), "metadata": raw(spec.Get("metadata"), "{}")})
+		"attachments": raw(spec.Get("attachments"), "[]"), "metadata": raw(spec.Get("metadata"), "{}"),
+		"incomplete_at": nil, "incomplete_details": nil})
+	one.fields["completed_at"] = one.created
+	return one
 }
 
 // contentOf is the content of a message as it is shown: a text has its annotations.

@@ -19,7 +19,7 @@ func (x *exchange) tune(o *objects, s *shelf, one *object) {
 		one.fields["status"] = "running"
 	case "running":
 		one.fields["status"], one.fields["fine_tuned_model"] = "succeeded", tunedModel(one)
-		one.fields["result_files"] = []string{x.outcome(o, s, "fine-tune-results").id()}
+		one.fields["result_files"] = []string{x.outcome(o, s, "fine-tune-results", nil).id()}
 	}
 }
 

@@ -15,7 +15,7 @@ type way struct {
 }
 
 // ways are looked at in order, behind what a request points at and before what is done with any object.
-var ways = slicesOf(threadWays, runWays, evalWays, videoWays, skillWays)
+var ways = slicesOf(threadWays, runWays, evalWays, videoWays, skillWays, voiceWays)
 
 func slicesOf(families ...[]way) (all []way) {
 	for _, f := range families {

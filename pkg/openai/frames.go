@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/binary"
+	"math"
 )
 
 // Frames reads the frames of one direction of a WebSocket (RFC 6455) beside the bytes that pass. It changes nothing and never
@@ -59,15 +60,25 @@ const (
 
 // Write takes the next bytes. It keeps none of p.
 func (f *Frames) Write(p []byte) (int, error) {
-	n := len(p)
+	for rest := p; len(rest) > 0; {
+		rest = f.Frame(rest)
+	}
+	return len(p), nil
+}
+
+// Frame takes the next bytes up to the end of a frame, and returns the rest of them.
+func (f *Frames) Frame(p []byte) (rest []byte) {
 	for !f.broken && len(p) > 0 {
 		if f.inside {
 			p = f.payload(p)
 		} else {
 			p = f.open(p)
 		}
+		if f.Between() {
+			return p
+		}
 	}
-	return n, nil
+	return nil
 }
 
 // open reads on in the head of a frame.
@@ -244,6 +255,20 @@ func (f *Frames) Whole() bool { return f.Between() && f.message == 0 }
 
 // Texts reports whether all that came could be read as texts.
 func (f *Frames) Texts() bool { return !f.broken && !f.binary }
+
+// TextFrame is a text message in one frame, as servers send it.
+func TextFrame(text []byte) []byte {
+	frame := []byte{0x80 | opText}
+	switch n := len(text); {
+	case n <= mostControl:
+		frame = append(frame, byte(n))
+	case n <= math.MaxUint16:
+		frame = binary.BigEndian.AppendUint16(append(frame, 126), uint16(n))
+	default:
+		frame = binary.BigEndian.AppendUint64(append(frame, 127), uint64(n))
+	}
+	return append(frame, text...)
+}
 
 // CloseFrame is a frame that closes, masked as clients must do it or not.
 func CloseFrame(code int, reason string, masked bool) []byte {

@@ -111,4 +111,5 @@ type Listing struct {
 	Ascending   bool  // when nothing is said
 	Before      bool  // what comes before an object can be asked for
 	Filters     []string
+	Makes       []Made // of what an object on the list tells, as it does when it is shown alone
 }

@@ -3,8 +3,6 @@ package openai
 import (
 	"net/url"
 	"strings"
-
-	"github.com/tidwall/gjson"
 )
 
 // ReadQueryHead reads what the query of a WebSocket asks for: its model. One that is given twice is doubled, whichever of the
@@ -24,20 +22,8 @@ func QueryNames(query, name string) bool {
 	return err != nil || values.Has(name)
 }
 
-// ReadEventHeads reads what an event of a WebSocket session asks for: at its top, and in the response or the session that is in
-// it. create reports whether it asks for an answer.
-func ReadEventHeads(event []byte) (heads []Head, create bool) {
-	heads = []Head{ReadHead(event)}
-	gjson.Parse(view(event)).ForEach(func(key, value gjson.Result) bool {
-		switch key.String() {
-		case "type":
-			create = create || value.Str == "response.create"
-		case "response", "session":
-			if value.IsObject() {
-				heads = append(heads, ReadHead([]byte(value.Raw)))
-			}
-		}
-		return true
-	})
-	return heads, create
+// QuerySays reports whether a query has the parameter once, with the value.
+func QuerySays(query, name, value string) bool {
+	values, err := url.ParseQuery(query)
+	return err == nil && len(values[name]) == 1 && values.Get(name) == value
 }

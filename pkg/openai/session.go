@@ -7,8 +7,18 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Session reads what the events of a WebSocket session say of tokens: those of the Realtime API, and of Responses over a
-// WebSocket.
+// Told is what an event of the upstream says of a session.
+type Told struct {
+	Began   bool // a response
+	Ended   bool // a response, whatever became of it
+	Refused bool // something that the caller asked for; which is not said
+	Used    bool // it tells of a usage
+	Usage   Usage
+	Model   string // the one that answered last, as the upstream names it; empty when it did not say
+}
+
+// Session reads what the events of a WebSocket session say of responses and their tokens: those of the Realtime API, and of
+// Responses over a WebSocket.
 type Session struct {
 	usage Usage
 	begun int64 // responses whose end has not come
@@ -24,34 +34,36 @@ var usageAt = map[string]string{
 	"conversation.item.input_audio_transcription.completed": "usage",
 }
 
-// See reads an event, of a long one its beginning and its end. It reports the usage that the event tells of, if it does.
-func (s *Session) See(begin, end []byte) (u Usage, told bool) {
+// See reads an event, of a long one its beginning and its end.
+func (s *Session) See(begin, end []byte) (t Told) {
 	if !bytes.Contains(begin, typeName) {
-		return Usage{}, false
+		return t
 	}
 	typed := gjson.Get(view(begin), "type").Str
-	if typed == "response.created" {
+	path := usageAt[typed]
+	t.Began, t.Ended, t.Refused = typed == "response.created", path == "response.usage", typed == "error"
+	if t.Began {
 		s.begun++
 	}
-	path := usageAt[typed]
-	if path == "" {
-		return Usage{}, false
-	}
-	if path == "response.usage" {
+	if t.Ended {
 		s.begun = max(s.begun-1, 0)
+	}
+	if path == "" {
+		return t
 	}
 	if model := gjson.Get(view(begin), "response.model").Str; model != "" {
 		s.model = strings.Clone(model)
 	}
 	if len(end) > 0 {
-		u, told = usageInTail(view(end))
+		t.Usage, t.Used = usageInTail(view(end))
 	} else {
-		u, told = usageOf(gjson.Get(view(begin), path))
+		t.Usage, t.Used = usageOf(gjson.Get(view(begin), path).Raw)
 	}
-	if told {
-		s.add(u)
+	if t.Used {
+		s.add(t.Usage)
 	}
-	return u, told
+	t.Model = s.model
+	return t
 }
 
 func (s *Session) add(u Usage) {

@@ -12,25 +12,34 @@ func TestSession(t *testing.T) {
 	for _, c := range []struct {
 		event string
 		want  Usage
-		told  bool
+		told  string
 	}{
-		{`{"type":"session.created","session":{"model":"gpt-realtime"}}`, Usage{}, false},
-		{`{"type":"response.created","response":{}}`, Usage{}, false},
-		{`{"type":"response.output_text.delta","delta":"{\"usage\":{\"input_tokens\":9}}"}`, Usage{}, false},
+		{`{"type":"session.created","session":{"model":"gpt-realtime"}}`, Usage{}, ""},
+		{`{"type":"response.created","response":{}}`, Usage{}, "began"},
+		{`{"type":"response.output_text.delta","delta":"{\"usage\":{\"input_tokens\":9}}"}`, Usage{}, ""},
 		{`{"type":"response.done","response":{"model":"gpt-realtime","output":[],"usage":{"total_tokens":30,"input_tokens":10,"output_tokens":20,
 			"input_token_details":{"text_tokens":6,"audio_tokens":4,"cached_tokens":8},"output_token_details":{"text_tokens":20}}}}`,
-			Usage{Input: 10, Cached: 8, Output: 20, AudioIn: 4, Basis: Exact}, true},
+			Usage{Input: 10, Cached: 8, Output: 20, AudioIn: 4, Basis: Exact}, "ended used"},
 		{`{"type":"conversation.item.input_audio_transcription.completed","transcript":"hi","usage":{"type":"tokens","input_tokens":5,"output_tokens":2}}`,
-			Usage{Input: 5, Output: 2, Basis: Exact}, true},
-		{`{"type":"conversation.item.input_audio_transcription.completed","usage":{"type":"duration","seconds":4}}`, Usage{}, false},
-		{`{"type":"response.created","response":{}}`, Usage{}, false},
+			Usage{Input: 5, Output: 2, Basis: Exact}, "used"},
+		{`{"type":"conversation.item.input_audio_transcription.completed","usage":{"type":"duration","seconds":4}}`, Usage{}, ""},
+		{`{"type":"response.created","response":{}}`, Usage{}, "began"},
 		{`{"type":"response.completed","response":{"usage":{"input_tokens":1,"input_tokens_details":{"cached_tokens":1},"output_tokens":2,
-			"output_tokens_details":{"reasoning_tokens":2}}}}`, Usage{Input: 1, Cached: 1, Output: 2, Reasoning: 2, Basis: Exact}, true},
-		{`{"type":"response.done","response":{"status":"cancelled","usage":null}}`, Usage{}, false},
-		{`no event`, Usage{}, false},
+			"output_tokens_details":{"reasoning_tokens":2}}}}`, Usage{Input: 1, Cached: 1, Output: 2, Reasoning: 2, Basis: Exact}, "ended used"},
+		{`{"type":"response.done","response":{"status":"cancelled","usage":null}}`, Usage{}, "ended"},
+		{`{"type":"error","error":{"code":"conversation_already_has_active_response"}}`, Usage{}, "refused"},
+		{`no event`, Usage{}, ""},
 	} {
-		if u, told := s.See([]byte(c.event), nil); u != c.want || told != c.told {
-			t.Errorf("%s: %+v %v", c.event, u, told)
+		told := s.See([]byte(c.event), nil)
+		var said []string
+		for name, is := range map[string]bool{"began": told.Began, "ended": told.Ended, "refused": told.Refused, "used": told.Used} {
+			if is {
+				said = append(said, name)
+			}
+		}
+		slices.Sort(said)
+		if told.Usage != c.want || strings.Join(said, " ") != c.told {
+			t.Errorf("%s: %+v", c.event, told)
 		}
 	}
 	if want := (Usage{Input: 16, Cached: 9, Output: 24, Reasoning: 2, AudioIn: 4, Basis: Exact}); s.Usage() != want || s.Model() != "gpt-realtime" {

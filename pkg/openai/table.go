@@ -43,7 +43,23 @@ func readTable(text string) ([]Operation, error) {
 		}
 		all = append(all, op)
 	}
+	for _, op := range all {
+		if op.Objects != nil && op.Objects.Lists != nil {
+			op.Objects.Lists.Makes = shownBy(all, op)
+		}
+	}
 	return all, nil
+}
+
+// shownBy is of what an object tells that is on a list, which the operation says that shows it alone.
+func shownBy(all []Operation, list Operation) []Made {
+	for _, op := range all {
+		one, below := strings.CutPrefix(op.Path, list.Path+"/")
+		if below && isSlot(one) && op.Method == http.MethodGet && op.Objects != nil {
+			return op.Objects.Makes
+		}
+	}
+	return nil
 }
 
 var classes = map[string]Class{"stateless": Stateless, "stateful": Stateful, "administration": Administration, "minting": Minting}

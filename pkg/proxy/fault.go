@@ -15,6 +15,7 @@ const (
 	ModelNotAllowed    Kind = "model_not_allowed"
 	IPNotAllowed       Kind = "ip_not_allowed"
 	EndpointNotAllowed Kind = "endpoint_not_allowed"
+	OriginNotAllowed   Kind = "origin_not_allowed"
 	AdminDisabled      Kind = "admin_disabled"
 	UnknownEndpoint    Kind = "unknown_endpoint"
 	TooLarge           Kind = "request_too_large"

@@ -13,29 +13,79 @@ import (
 // objects only, in the account of the session's key, and name only models that the client may use. nil: there is nothing to
 // look for, and messages pass as they come.
 func (r *Relay) gate(ctx context.Context, c claim, call *proxy.Call, t *try) func(text []byte) error {
-	models := call.Client.Models
-	if c.owner == "" && len(models) == 0 {
+	if c.owner == "" && len(call.Client.Models) == 0 {
 		return nil
 	}
+	m := &modelsNamed{may: call.Client.Models, session: call.Head.Model != ""}
 	return func(text []byte) error {
-		heads, create := openai.ReadEventHeads(text)
-		for i, h := range heads {
+		e := openai.ReadCallerEvent(text)
+		for _, h := range e.Heads {
 			switch {
 			case !h.Readable:
 				return errors.New("a message could not be read")
 			case h.Doubled:
 				return errors.New("model is given more than once")
-			case h.Model != "" && !models.Match(h.Model):
-				return errors.New("this API key may not use the model")
-			case h.Model == "" && i == 0 && create && call.Op.Model == openai.NoModel && len(models) > 0:
-				return errors.New("model must be named: this API key is limited to certain models")
 			}
+		}
+		if err := m.allow(e, call.Op); err != nil {
+			return err
+		}
+		for _, h := range e.Heads {
 			if err := r.pointsWell(ctx, call, h, t); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
+}
+
+// modelsNamed are the models that a session has named, which are all to be of the client's list: what the upstream takes where
+// none is named would be nobody's choice.
+type modelsNamed struct {
+	may     proxy.Patterns // empty: all
+	session bool           // one that answers
+	heard   bool           // one that writes down what is heard
+}
+
+var (
+	errModel     = errors.New("this API key may not use the model")
+	errUnnamed   = errors.New("model must be named: this API key is limited to certain models")
+	errUnwritten = errors.New("the model of the transcription must be named: this API key is limited to certain models")
+)
+
+// allow says what is wrong with the models of an event. Over Realtime they hold for all that comes after it; each Responses
+// event has its own.
+func (m *modelsNamed) allow(e openai.CallerEvent, op openai.Operation) error {
+	if len(m.may) == 0 {
+		return nil
+	}
+	session := m.session
+	for _, h := range e.Heads {
+		if h.Model != "" && !m.may.Match(h.Model) {
+			return errModel
+		}
+		session = session || h.Model != ""
+	}
+	for _, model := range e.Transcribers {
+		switch {
+		case model == "":
+			return errUnwritten
+		case !m.may.Match(model):
+			return errModel
+		}
+		m.heard = true
+	}
+	switch {
+	case op.Model == openai.NoModel:
+		if e.Create && e.Heads[0].Model == "" {
+			return errUnnamed
+		}
+		return nil
+	case !session && (e.Create || !m.heard && !e.Configures):
+		return errUnnamed
+	}
+	m.session = session
+	return nil
 }
 
 // pointsWell checks what an event points at. What a realtime session calls items and conversations are its own.

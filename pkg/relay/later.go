@@ -129,7 +129,7 @@ func (l *later) Write(p []byte) (int, error) {
 
 // settle writes into the record what the answer says that the response used, if nobody has counted it, and reports whether
 // there is nothing more to be settled: what the call itself used is counted elsewhere, or was now.
-func (l *later) settle(d upstream.Delivered, best *try, rec *proxy.Record) bool {
+func (l *later) settle(d *upstream.Delivered, best *try, rec *proxy.Record) bool {
 	if l == nil || l.mark.ID == "" {
 		return false
 	}

@@ -157,7 +157,29 @@ func (l *lister) show(ctx context.Context, objects []proxy.Object) (shown [][]by
 		return nil, asFault(ctx.Err())
 	}
 	l.forget(ctx, objects, shown)
+	l.told(ctx, objects, shown)
 	return shown, nil
+}
+
+// told remembers of what the objects tell, as if each had been asked for by itself: who waits for a batch by looking at the
+// list asks for its result next.
+func (l *lister) told(ctx context.Context, objects []proxy.Object, shown [][]byte) {
+	makes := l.call.Op.Objects.Lists.Makes
+	if len(makes) == 0 {
+		return
+	}
+	found := map[string][]openai.Sighting{} // by account
+	for i, text := range shown {
+		if text != nil {
+			f := openai.NewFinder("application/json", makes)
+			f.Write(text)
+			found[objects[i].Account] = append(found[objects[i].Account], f.Found()...)
+		}
+	}
+	for account, of := range found {
+		k := &keeper{ctx: context.WithoutCancel(ctx), owners: l.relay.Owners, owner: l.owner, in: account, shown: true}
+		k.keep(of)
+	}
 }
 
 func (l *lister) forget(ctx context.Context, objects []proxy.Object, shown [][]byte) {

@@ -44,13 +44,12 @@ type bridge struct {
 }
 
 // bridge answers the caller's upgrade and serves the session to its end.
-func (a *Answer) bridge(w http.ResponseWriter, how Forwarding) Delivered {
-	d := Delivered{Verdict: a.Verdict}
+func (a *Answer) bridge(w http.ResponseWriter, how Forwarding, d *Delivered) {
 	a.copyHeader(w.Header())
 	caller, early, err := takeOver(w)
 	if err != nil {
 		d.Verdict = proxy.Verdict{Outcome: proxy.CallerGone, Status: d.Verdict.Status, Err: err}
-		return d
+		return
 	}
 	defer caller.Close()
 	b := &bridge{answer: a, caller: caller, over: make(chan struct{})}
@@ -59,16 +58,15 @@ func (a *Answer) bridge(w http.ResponseWriter, how Forwarding) Delivered {
 	alive := func() { idle.Reset(a.client.opts.IdleTimeout) }
 	b.up = newLane(io.MultiReader(bytes.NewReader(early), caller), b.toUpstream, alive)
 	b.down = newLane(a.socket, b.toCaller, alive)
-	b.down.frames.See = b.see(how.Charge)
+	b.down.frames.See = b.see(how.Hear)
 	b.down.frames.Text = b.watch(how.Watch)
 	if how.Gate != nil {
-		b.up.guard(how.Gate, b.end, &a.client.held)
+		b.up.guard(&gate{look: how.Gate, stop: b.end, answer: b.down.say, room: &a.client.held})
 		defer b.up.gate.drop() // both lanes have ended
 	}
 	defer context.AfterFunc(a.resp.Request.Context(), func() { b.end(context.Cause(a.resp.Request.Context())) })()
 	d.Verdict = b.serve(switching(w.Header()))
-	b.account(&d)
-	return d
+	b.account(d)
 }
 
 // takeOver takes the connection from the server, with what was read of it already.
@@ -105,10 +103,14 @@ func (b *bridge) toUpstream(p []byte) error {
 
 // see reads the upstream's events. What they used is charged as they tell it: a session may last for an hour, and its client's
 // other requests are not to wait for its end with being limited.
-func (b *bridge) see(charge func(openai.Usage, string)) func(begin, end []byte) {
+func (b *bridge) see(hear func(openai.Told) error) func(begin, end []byte) {
 	return func(begin, end []byte) {
-		if u, told := b.told.See(begin, end); told && charge != nil {
-			charge(u, b.told.Model())
+		told := b.told.See(begin, end)
+		if hear == nil || told == (openai.Told{}) {
+			return
+		}
+		if err := hear(told); err != nil {
+			b.end(refusal{refused, err})
 		}
 	}
 }

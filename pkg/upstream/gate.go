@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"slices"
 	"sync/atomic"
 
 	"openai-api-proxy/pkg/openai"
@@ -30,20 +31,24 @@ type refusal struct {
 // refused is the code of a close for a message that may not pass.
 const refused = 1008
 
+// Unsaid is why the upstream does not get one message. The session goes on, and the caller has the event for an answer.
+type Unsaid struct{ Event []byte }
+
+func (u *Unsaid) Error() string { return "a message was refused" }
+
 // gate holds what the caller says until a message is whole and was looked at.
 type gate struct {
-	look func(text []byte) error
-	stop func(why error) // the session
-	held []byte
-	room *atomic.Int64 // what all sessions hold
-	why  error         // nil: nothing was refused
+	look   func(text []byte) error
+	stop   func(why error)    // the session
+	answer func(event []byte) // to the caller
+	held   []byte
+	room   *atomic.Int64 // what all sessions hold
+	unsaid bool          // the message that is whole now
+	why    error         // nil: nothing was refused
 }
 
 // guard puts a gate before the lane.
-func (l *lane) guard(look func([]byte) error, stop func(error), room *atomic.Int64) {
-	g := &gate{look: look, stop: stop, room: room}
-	l.gate, l.frames.Most, l.frames.See = g, mostHeld, g.see
-}
+func (l *lane) guard(g *gate) { l.gate, l.frames.Most, l.frames.See = g, mostHeld, g.see }
 
 // see looks at a message.
 func (g *gate) see(begin, end []byte) {
@@ -52,35 +57,54 @@ func (g *gate) see(begin, end []byte) {
 	case len(end) > 0:
 		g.why = errTooLong
 	default:
-		if err := g.look(begin); err != nil {
+		err := g.look(begin)
+		var u *Unsaid
+		switch {
+		case errors.As(err, &u):
+			g.unsaid = true
+			g.answer(u.Event)
+		case err != nil:
 			g.why = refusal{refused, err}
 		}
 	}
 }
 
-// release is what may pass after the bytes p, which the frames have read.
-func (g *gate) release(p []byte, frames *openai.Frames) []byte {
-	switch {
-	case g.why != nil:
-	case !frames.Texts():
-		g.why = errNoText
-	case len(g.held)+len(p) > mostHeld+copyBuffer:
-		g.why = errTooLong
-	}
-	if g.why == nil && !frames.Whole() {
-		g.hold(p)
-		p = nil
+// pass reads the bytes p and returns what may pass now. Behind a refusal nothing does, and is read all the same: the caller may
+// answer the close.
+func (g *gate) pass(p []byte, frames *openai.Frames) (free []byte) {
+	for len(p) > 0 {
+		rest := frames.Frame(p)
+		free = g.release(free, p[:len(p)-len(rest)], frames)
+		p = rest
 	}
 	if g.why != nil {
 		g.drop()
 		g.stop(g.why)
 		return nil
 	}
-	if p != nil && len(g.held) > 0 {
-		p = append(g.held, p...)
+	return free
+}
+
+// release puts to what is free what may pass after a frame, or a part of one, that was read.
+func (g *gate) release(free, frame []byte, frames *openai.Frames) []byte {
+	switch {
+	case g.why != nil:
+	case !frames.Texts():
+		g.why = errNoText
+	case len(g.held)+len(frame) > mostHeld+copyBuffer:
+		g.why = errTooLong
+	case !frames.Whole():
+		g.hold(frame)
+	case g.unsaid:
+		g.unsaid = false
+		g.drop()
+	case len(free)+len(g.held) == 0:
+		return slices.Clip(frame)
+	default:
+		free = append(append(free, g.held...), frame...)
 		g.drop()
 	}
-	return p
+	return free
 }
 
 func (g *gate) hold(p []byte) {

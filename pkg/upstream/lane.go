@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,8 @@ type lane struct {
 	ended  time.Time // when the close passed; zero: none did
 	mute   bool      // what comes is read and goes nowhere
 	gate   *gate     // nil: all may pass as it comes
+	// waiting are the frames of messages of ours.
+	waiting [][]byte
 
 	closed chan struct{} // closed when a close has passed
 	failed chan struct{} // closed when the other side takes no more
@@ -50,19 +53,61 @@ func (l *lane) run(buf []byte) {
 func (l *lane) pass(p []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, _ = l.frames.Write(p)
+	p = l.read(p)
 	closes := l.frames.Closed() != 0 && l.ended.IsZero()
 	if closes {
 		l.ended = time.Now() // before anybody can answer it
-	}
-	if l.gate != nil {
-		p = l.gate.release(p, &l.frames)
 	}
 	if !l.mute && len(p) > 0 {
 		l.send(p)
 	}
 	if closes {
 		close(l.closed)
+	}
+}
+
+// read reads the frames of what came, and returns what is to be sent.
+func (l *lane) read(p []byte) []byte {
+	switch {
+	case l.gate != nil:
+		return l.gate.pass(p, &l.frames)
+	case len(l.waiting) > 0:
+		return l.among(p)
+	default:
+		_, _ = l.frames.Write(p)
+		return p
+	}
+}
+
+// among puts the messages that wait behind the first that ends in p.
+func (l *lane) among(p []byte) []byte {
+	for rest := p; len(rest) > 0; {
+		rest = l.frames.Frame(rest)
+		if !l.frames.Whole() || l.frames.Closed() != 0 {
+			continue
+		}
+		at := len(p) - len(rest)
+		all := slices.Concat(p[:at], slices.Concat(l.waiting...), rest)
+		l.waiting = nil
+		_, _ = l.frames.Write(rest)
+		return all
+	}
+	return p
+}
+
+// mostWaiting bounds the messages of ours that wait for the end of another one.
+const mostWaiting = 100
+
+// say puts a message of ours among those that pass: at once, or behind the one that is under way.
+func (l *lane) say(text []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch frame := openai.TextFrame(text); {
+	case l.mute || l.frames.Closed() != 0:
+	case l.frames.Whole():
+		l.send(frame)
+	case len(l.waiting) < mostWaiting:
+		l.waiting = append(l.waiting, frame)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -43,6 +42,7 @@ type Client struct {
 	buffers   sync.Pool        // of *[]byte, for documents
 	small     sync.Pool        // the same, for streams
 	taps      sync.Pool        // of *openai.Tap
+	endpoints sync.Map         // *url.URL by Endpoint
 	held      atomic.Int64     // bytes of messages that sessions hold until they were looked at
 }
 
@@ -98,20 +98,6 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// carrier is what carries a request to the upstream: small ones by HTTP/1.1 go without the two goroutines that the standard
-// transport has for each connection.
-func (c *Client) carrier(req *http.Request, call *proxy.Call) (http.RoundTripper, error) {
-	if (req.URL.Scheme != "http" && !c.opts.OnlyHTTP1) || call.Op.Socket || !call.Body.Replayable() || len(call.Body.Held) > directBody {
-		return c.transport, nil
-	}
-	if c.opts.Proxy != nil {
-		if by, err := c.opts.Proxy(req); by != nil || err != nil {
-			return c.transport, err
-		}
-	}
-	return c.direct, nil
-}
-
 // Do sends the call with the key and waits for the headers of the answer, for at most as long as patience says: reasoning
 // models think for minutes before the first header of an answer that is not streamed. The answer is never nil; what became
 // of the attempt is its Verdict. Close it.
@@ -119,28 +105,15 @@ func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patie
 	a := &Answer{client: c, body: source{Body: call.Body}}
 	ctx, a.cancel = context.WithCancelCause(ctx)
 	a.quiet.begin(a.cancel, patience)
-	// The transport tries again by itself when a pooled connection turns out to be dead: only the last counts.
-	a.trace.GetConn = func(string) { a.connected = false }
-	a.trace.GotConn = func(httptrace.GotConnInfo) { a.connected = true }
 	if a.body.Replayable() {
 		a.quiet.wait()
-	} else {
-		// A body that still comes from the caller may take as long as the caller does; the wait begins when it was sent. An
-		// upstream that never reads one that is held must not hold us.
-		a.trace.WroteRequest = func(httptrace.WroteRequestInfo) { a.quiet.sent() }
 	}
-	ctx = httptrace.WithClientTrace(ctx, &a.trace)
-	req, err := outgoing(ctx, key, call, &a.body)
+	req, err := c.outgoing(ctx, key, call, &a.body)
 	if err != nil {
 		a.Verdict = proxy.Verdict{Outcome: proxy.CallerFault, Err: err}
 		return a
 	}
-	carrier, err := c.carrier(req, call)
-	if err != nil {
-		a.Verdict = proxy.Verdict{Outcome: proxy.Unreachable, Err: err}
-		return a
-	}
-	resp, err := carrier.RoundTrip(req)
+	resp, err := c.send(req, a)
 	a.quiet.answered()
 	if err == nil && context.Cause(ctx) == errSilent { // the headers came when the wait was over: nothing can be read of the rest
 		resp.Body.Close()
@@ -195,28 +168,6 @@ func failed(ctx context.Context, err error, connected bool) proxy.Verdict {
 func TimedOut(err error) bool {
 	var ne net.Error
 	return errors.Is(err, errIdle) || errors.Is(err, errSilent) || errors.As(err, &ne) && ne.Timeout()
-}
-
-// outgoing makes the request that the upstream sees.
-func outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call, body *source) (*http.Request, error) {
-	target := key.Endpoint + call.Path
-	if call.Query != "" {
-		target += "?" + call.Query
-	}
-	req, err := http.NewRequestWithContext(ctx, call.Op.Method, target, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header = forwardHeader(call.Header, key)
-	if call.Op.Socket {
-		askUpgrade(req.Header, call.Header)
-	}
-	req.Host = ""
-	if body.Length != 0 {
-		req.ContentLength = body.Length
-		req.Body, req.GetBody = body.open()
-	}
-	return req, nil
 }
 
 // source is a request body on its way to the upstream.

@@ -38,13 +38,44 @@ func newGuard() *guard {
 // passed marks the context of a call that is let through.
 type passed struct{}
 
+// weight is how many calls a trip stands for.
+type weight struct{}
+
+// weighing says that a trip carries n calls: what would have failed n times has failed n times.
+func weighing(ctx context.Context, n int) context.Context {
+	if n == 1 {
+		return ctx
+	}
+	return context.WithValue(ctx, weight{}, n)
+}
+
+// allow asks the breaker for a trip, as often as it weighs, and no more often than it takes to open it.
+func (g *guard) allow(ctx context.Context) (done func(error), err error) {
+	n, _ := ctx.Value(weight{}).(int)
+	all := make([]func(error), 0, guardTrips)
+	for range min(max(n, 1), guardTrips) {
+		one, err := g.breaker.Allow()
+		if err != nil && len(all) == 0 {
+			return nil, err
+		}
+		if err == nil { // else it is half open, and this is the trip that may find Redis back
+			all = append(all, one)
+		}
+	}
+	return func(err error) {
+		for _, one := range all {
+			one(err)
+		}
+	}, nil
+}
+
 // around runs one command or pipeline. A command may need a new connection, whose greeting comes through here too: it
 // belongs to the command and is let through with it, or the one call that may find Redis back would refuse itself.
 func (g *guard) around(ctx context.Context, call func(context.Context) error) error {
 	if ctx.Value(passed{}) != nil {
 		return call(ctx)
 	}
-	done, err := g.breaker.Allow()
+	done, err := g.allow(ctx)
 	if err != nil {
 		return err
 	}

@@ -98,12 +98,12 @@ func TestWrongClocks(t *testing.T) {
 	now := time.Now()
 	spend := func(at time.Time) int64 {
 		q := state.Quota{Limit: 3, Period: proxy.Hour}
-		reply, err := s.spend.Run(t.Context(), s.hot, s.limitKeys("c:one"), limitsLife.Milliseconds(), "", 0, 0,
-			"requests/hour", 1, "quota", q.Limit, unix(q.Start(at)), unix(q.End(at))).Int64Slice()
+		reply, err := s.spend.Run(t.Context(), s.hot, s.limitKeys("c:one"), limitsLife.Milliseconds(), 0, 0, 1,
+			"requests/hour", "quota", q.Limit, unix(q.Start(at)), unix(q.End(at)), "", 1).Int64Slice()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return reply[0]
+		return reply[2]
 	}
 	admitted := 0
 	for range 5 {

@@ -73,6 +73,9 @@ type Store struct {
 	fleet   *redis.Script
 	self    self
 
+	linesMu sync.RWMutex     // guards lines
+	lines   map[string]*line // by node; of a Redis that is no Cluster only nearby
+
 	epoch    string // of this replica; numbers its batches
 	replicas atomic.Int64
 	configs  atomic.Int64
@@ -111,7 +114,7 @@ func Open(rawURL, prefix, version string, log *slog.Logger, opts ...Option) (*St
 		rest: redis.NewScript(restSource), wake: redis.NewScript(wakeSource),
 		fail: redis.NewScript(failSource), count: redis.NewScript(countSource), beat: redis.NewScript(beatSource),
 		release: redis.NewScript(releaseSource),
-		epoch:   rand.Text(), catalog: newCatalog(), objects: newObjectScripts(), alerts: newAlertScripts(), fleet: redis.NewScript(fleetSource),
+		lines:   map[string]*line{}, epoch: rand.Text(), catalog: newCatalog(), objects: newObjectScripts(), alerts: newAlertScripts(), fleet: redis.NewScript(fleetSource),
 		mostSeries: state.MostSeries, mostScanned: state.MostScanned, mostRemembered: state.MostRequests,
 		counted: map[string]int64{}}
 	for _, opt := range opts {

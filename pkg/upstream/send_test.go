@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // Which HTTP is spoken with an upstream that has both, and that what goes without the standard transport is small.
-func TestCarrier(t *testing.T) {
+func TestWhatGoesDirect(t *testing.T) {
 	proto := ""
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		proto = r.Proto
@@ -54,4 +55,23 @@ func TestCarrier(t *testing.T) {
 func whole(a *Answer) error {
 	_, err := a.Whole(1 << 20)
 	return err
+}
+
+// What an upstream is asked for is what the endpoint and the path make as one text.
+func TestTarget(t *testing.T) {
+	c := New(Options{})
+	for _, endpoint := range []string{"https://api.test", "http://127.0.0.1:8080", "https://gate.test/some/where", "https://gate.test/a%2Fb", "http://[::1]:80"} {
+		for _, path := range []string{"/v1/models", "/v1/models/ft:gpt-4o:a,b;c", "/v1/files/a[b]", "/v1/files/a%2Fb", "/v1/files/%20", "/v1/files/a'(b)*!&=@$+", "/v1/models/模型", "/v1/files/%zz"} {
+			want, wrong := url.Parse(endpoint + path)
+			for range 2 {
+				got, err := c.target(endpoint, path)
+				if (err != nil) != (wrong != nil) {
+					t.Fatalf("%s%s: %v, not %v", endpoint, path, err, wrong)
+				}
+				if err == nil && (got.String() != want.String() || got.RequestURI() != want.RequestURI() || got.Host != want.Host) {
+					t.Errorf("%s%s: %s, not %s", endpoint, path, got.String(), want)
+				}
+			}
+		}
+	}
 }

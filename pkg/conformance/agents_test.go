@@ -1,0 +1,361 @@
+package conformance
+
+import (
+	"context"
+	"io"
+	"slices"
+	"testing"
+
+	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/packages/param"
+	"github.com/openai/openai-go/v3/shared"
+)
+
+// talk is an assistant and a thread in which it was asked.
+type talk struct{ assistant, thread string }
+
+// Assistants, threads, messages, runs and steps go on working through two replicas over three accounts, of which one replica is
+// killed in the middle. A run needs its thread and its assistant in one account: nobody says where, and it works all the same.
+func TestAssistants(t *testing.T) {
+	p := newPair(t)
+	const rounds = 6
+	var talks []talk
+	for i := range rounds {
+		if i == rounds/2 {
+			p.restart(t)
+		}
+		one := p.talk(t)
+		p.messages(t, one.thread)
+		p.runWithTool(t, one)
+		p.cancelledRun(t, one)
+		p.streamedRun(t, one)
+		p.createAndRun(t, one)
+		talks = append(talks, one)
+	}
+	var assistants, threads []string
+	for _, one := range talks { // those that were made before one replica was killed, too
+		assistants, threads = append(assistants, one.assistant), append(threads, one.thread)
+		p.runWithTool(t, one)
+		p.unseenTalk(t, one)
+	}
+	p.holders(t, "/v1/assistants", assistants)
+	p.holders(t, "/v1/threads", threads)
+	c := p.next(sdk)
+	got, err := listed(c.Beta.Assistants.ListAutoPaging(t.Context(), openai.BetaAssistantListParams{Limit: param.NewOpt[int64](2)}),
+		func(a openai.Assistant) string { return a.ID })
+	same(t, "assistants", got, assistants, err)
+	for _, one := range talks {
+		p.endTalk(t, one)
+	}
+	p.stayed(t)
+}
+
+// weather is a function that the caller has.
+var weather = openai.AssistantToolParamOfFunction(shared.FunctionDefinitionParam{Name: "weather"})
+
+func (p *pair) talk(t *testing.T) talk {
+	t.Helper()
+	ctx, c := t.Context(), p.next(sdk)
+	a, err := c.Beta.Assistants.New(ctx, openai.BetaAssistantNewParams{Model: "gpt-4o", Tools: []openai.AssistantToolUnionParam{weather}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole(t, a)
+	c = p.next(sdk)
+	if a, err = c.Beta.Assistants.Update(ctx, a.ID, openai.BetaAssistantUpdateParams{Name: param.NewOpt("Ada")}); err != nil || a.Name != "Ada" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	c = p.next(sdk)
+	if a, err = c.Beta.Assistants.Get(ctx, a.ID); err != nil || a.Name != "Ada" || len(a.Tools) != 1 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	c = p.next(sdk)
+	thread, err := c.Beta.Threads.New(ctx, openai.BetaThreadNewParams{Messages: []openai.BetaThreadNewParamsMessage{{Role: "user",
+		Content: openai.BetaThreadNewParamsMessageContentUnion{OfString: param.NewOpt("Is it warm?")}, Metadata: shared.Metadata{"thread_id": "mine"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole(t, thread)
+	c = p.next(sdk)
+	if thread, err = c.Beta.Threads.Update(ctx, thread.ID, openai.BetaThreadUpdateParams{Metadata: shared.Metadata{"a": "b"}}); err != nil {
+		t.Fatal(err)
+	}
+	c = p.next(sdk)
+	if thread, err = c.Beta.Threads.Get(ctx, thread.ID); err != nil || thread.Metadata["a"] != "b" {
+		t.Errorf("%+v, %v", thread, err)
+	}
+	return talk{a.ID, thread.ID}
+}
+
+func (p *pair) messages(t *testing.T, thread string) {
+	t.Helper()
+	ctx, c := t.Context(), p.next(sdk)
+	m, err := c.Beta.Threads.Messages.New(ctx, thread, openai.BetaThreadMessageNewParams{Role: "user",
+		Content: openai.BetaThreadMessageNewParamsContentUnion{OfString: param.NewOpt("And tomorrow?")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole(t, m)
+	c = p.next(sdk)
+	if m, err = c.Beta.Threads.Messages.Update(ctx, thread, m.ID, openai.BetaThreadMessageUpdateParams{Metadata: shared.Metadata{"a": "b"}}); err != nil {
+		t.Fatal(err)
+	}
+	c = p.next(sdk)
+	if m, err = c.Beta.Threads.Messages.Get(ctx, thread, m.ID); err != nil || m.Metadata["a"] != "b" || m.Content[0].Text.Value != "And tomorrow?" {
+		t.Errorf("%+v, %v", m, err)
+	}
+	c = p.next(sdk)
+	all, err := listed(c.Beta.Threads.Messages.ListAutoPaging(ctx, thread, openai.BetaThreadMessageListParams{Limit: param.NewOpt[int64](1)}),
+		func(m openai.Message) string { return m.ID })
+	if err != nil || len(all) != 2 || all[0] != m.ID {
+		t.Errorf("messages: %v, %v", all, err)
+	}
+	c = p.next(sdk)
+	if gone, err := c.Beta.Threads.Messages.Delete(ctx, thread, all[1]); err != nil || !gone.Deleted {
+		t.Errorf("%+v, %v", gone, err)
+	}
+	c = p.next(sdk)
+	_, err = c.Beta.Threads.Messages.Get(ctx, thread, all[1])
+	answers(t, "a message that was deleted", err, 404)
+}
+
+// runWithTool has the assistant call a function, tells what that returned, and looks at what became of it.
+func (p *pair) runWithTool(t *testing.T, on talk) {
+	t.Helper()
+	ctx, c := t.Context(), p.next(sdk)
+	run, err := c.Beta.Threads.Runs.New(ctx, on.thread, openai.BetaThreadRunNewParams{AssistantID: on.assistant})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole(t, run)
+	c = p.next(sdk)
+	if run, err = c.Beta.Threads.Runs.Get(ctx, on.thread, run.ID); err != nil || run.Status != openai.RunStatusRequiresAction {
+		t.Fatalf("%+v, %v", run, err)
+	}
+	call := run.RequiredAction.SubmitToolOutputs.ToolCalls[0]
+	c = p.next(sdk)
+	_, err = c.Beta.Threads.Runs.SubmitToolOutputs(ctx, on.thread, run.ID, openai.BetaThreadRunSubmitToolOutputsParams{
+		ToolOutputs: []openai.BetaThreadRunSubmitToolOutputsParamsToolOutput{{ToolCallID: param.NewOpt(call.ID), Output: param.NewOpt("sunny")}}})
+	if err != nil || call.Function.Name != "weather" {
+		t.Fatalf("%+v, %v", call, err)
+	}
+	c = p.next(sdk)
+	if run, err = c.Beta.Threads.Runs.Get(ctx, on.thread, run.ID); err != nil || run.Status != openai.RunStatusCompleted {
+		t.Errorf("%+v, %v", run, err)
+	}
+	c = p.next(sdk)
+	if run, err = c.Beta.Threads.Runs.Update(ctx, on.thread, run.ID, openai.BetaThreadRunUpdateParams{Metadata: shared.Metadata{"a": "b"}}); err != nil || run.Metadata["a"] != "b" {
+		t.Errorf("%+v, %v", run, err)
+	}
+	c = p.next(sdk)
+	steps, err := listed(c.Beta.Threads.Runs.Steps.ListAutoPaging(ctx, on.thread, run.ID, openai.BetaThreadRunStepListParams{Limit: param.NewOpt[int64](1)}),
+		func(s openai.RunStep) string { return s.ID })
+	if err != nil || len(steps) != 2 {
+		t.Fatalf("steps: %v, %v", steps, err)
+	}
+	c = p.next(sdk)
+	step, err := c.Beta.Threads.Runs.Steps.Get(ctx, on.thread, run.ID, steps[1], openai.BetaThreadRunStepGetParams{})
+	if err != nil || step.StepDetails.ToolCalls[0].Function.Output != "sunny" {
+		t.Fatalf("%+v, %v", step, err)
+	}
+	whole(t, step)
+	c = p.next(sdk)
+	wrote, err := c.Beta.Threads.Messages.List(ctx, on.thread, openai.BetaThreadMessageListParams{RunID: param.NewOpt(run.ID)})
+	if err != nil || len(wrote.Data) != 1 || wrote.Data[0].Role != openai.MessageRoleAssistant {
+		t.Errorf("%+v, %v", wrote, err)
+	}
+}
+
+func (p *pair) cancelledRun(t *testing.T, on talk) {
+	t.Helper()
+	ctx, c := t.Context(), p.next(sdk)
+	run, err := c.Beta.Threads.Runs.New(ctx, on.thread, openai.BetaThreadRunNewParams{AssistantID: on.assistant})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = p.next(sdk)
+	if run, err = c.Beta.Threads.Runs.Cancel(ctx, on.thread, run.ID); err != nil || run.Status != openai.RunStatusCancelling {
+		t.Fatalf("%+v, %v", run, err)
+	}
+	c = p.next(sdk)
+	if run, err = c.Beta.Threads.Runs.Get(ctx, on.thread, run.ID); err != nil || run.Status != openai.RunStatusCancelled {
+		t.Errorf("%+v, %v", run, err)
+	}
+	c = p.next(sdk)
+	runs, err := listed(c.Beta.Threads.Runs.ListAutoPaging(ctx, on.thread, openai.BetaThreadRunListParams{Limit: param.NewOpt[int64](1)}),
+		func(r openai.Run) string { return r.ID })
+	if err != nil || len(runs) != 2 || runs[0] != run.ID {
+		t.Errorf("runs: %v, %v", runs, err)
+	}
+}
+
+// interpreter draws pictures.
+var interpreter = openai.AssistantToolUnionParam{OfCodeInterpreter: &openai.CodeInterpreterToolParam{}}
+
+// streamedRun reads a run as it goes on. What it tells of is there for whoever asks the other replica meanwhile.
+func (p *pair) streamedRun(t *testing.T, on talk) {
+	t.Helper()
+	ctx, c := t.Context(), p.next(sdk)
+	events := c.Beta.Threads.Runs.NewStreaming(ctx, on.thread, openai.BetaThreadRunNewParams{AssistantID: on.assistant,
+		Tools: []openai.AssistantToolUnionParam{interpreter}})
+	var last string
+	var files []string
+	for events.Next() {
+		last = events.Current().Event
+		switch e := events.Current().AsAny().(type) {
+		case openai.AssistantStreamEventThreadRunCreated:
+			c := p.next(sdk)
+			if run, err := c.Beta.Threads.Runs.Get(ctx, on.thread, e.Data.ID); err != nil || run.ID != e.Data.ID {
+				t.Errorf("while it streams: %v", err)
+			}
+		case openai.AssistantStreamEventThreadMessageDelta:
+			for _, part := range e.Data.Delta.Content {
+				if id := part.ImageFile.FileID; id != "" {
+					p.drawn(t, id, "plot.png")
+				}
+			}
+		case openai.AssistantStreamEventThreadMessageCompleted:
+			for _, part := range e.Data.Content {
+				for _, note := range part.Text.Annotations {
+					files = append(files, note.FilePath.FileID)
+				}
+			}
+		}
+	}
+	if events.Err() != nil || last != "thread.run.completed" || len(files) != 1 {
+		t.Fatalf("%s, %v, %v", last, files, events.Err())
+	}
+	p.drawn(t, files[0], "table.csv")
+}
+
+// drawn reads a file that the assistant made.
+func (p *pair) drawn(t *testing.T, id, want string) {
+	t.Helper()
+	c := p.next(sdk)
+	content, err := c.Files.Content(t.Context(), id)
+	if err != nil {
+		t.Errorf("a file that an assistant made: %v", err)
+		return
+	}
+	defer content.Body.Close()
+	if text, _ := io.ReadAll(content.Body); string(text) != want {
+		t.Errorf("%q, want %q", text, want)
+	}
+	p.unseen(t, "reads a file that an assistant made", id, func(c openai.Client, id string) error { return second(c.Files.Get(t.Context(), id)) })
+}
+
+// createAndRun makes threads with their runs, whole and streamed.
+func (p *pair) createAndRun(t *testing.T, on talk) {
+	t.Helper()
+	ctx, c := t.Context(), p.next(sdk)
+	params := openai.BetaThreadNewAndRunParams{AssistantID: on.assistant, Thread: openai.BetaThreadNewAndRunParamsThread{
+		ToolResources: openai.BetaThreadNewAndRunParamsThreadToolResources{FileSearch: openai.BetaThreadNewAndRunParamsThreadToolResourcesFileSearch{
+			VectorStores: []openai.BetaThreadNewAndRunParamsThreadToolResourcesFileSearchVectorStore{{}}}}}}
+	run, err := c.Beta.Threads.NewAndRun(ctx, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.threadOf(t, run.ThreadID)
+	c = p.next(sdk)
+	events := c.Beta.Threads.NewAndRunStreaming(ctx, params)
+	var waits openai.Run
+	for events.Next() {
+		switch e := events.Current().AsAny().(type) {
+		case openai.AssistantStreamEventThreadCreated: // the run is not told of yet
+			p.threadOf(t, e.Data.ID)
+		case openai.AssistantStreamEventThreadRunRequiresAction:
+			waits = e.Data
+		}
+	}
+	if events.Err() != nil || waits.ID == "" {
+		t.Fatalf("%+v, %v", waits, events.Err())
+	}
+	c = p.next(sdk)
+	output := openai.BetaThreadRunSubmitToolOutputsParamsToolOutput{Output: param.NewOpt("rain"),
+		ToolCallID: param.NewOpt(waits.RequiredAction.SubmitToolOutputs.ToolCalls[0].ID)}
+	events = c.Beta.Threads.Runs.SubmitToolOutputsStreaming(ctx, waits.ThreadID, waits.ID, openai.BetaThreadRunSubmitToolOutputsParams{
+		ToolOutputs: []openai.BetaThreadRunSubmitToolOutputsParamsToolOutput{output}})
+	last := ""
+	for events.Next() {
+		last = events.Current().Event
+	}
+	if events.Err() != nil || last != "thread.run.completed" {
+		t.Errorf("%s, %v", last, events.Err())
+	}
+}
+
+// threadOf looks at a thread, and at the vector store that was made with it.
+func (p *pair) threadOf(t *testing.T, id string) {
+	t.Helper()
+	c := p.next(sdk)
+	thread, err := c.Beta.Threads.Get(t.Context(), id)
+	if err != nil || len(thread.ToolResources.FileSearch.VectorStoreIDs) != 1 {
+		t.Fatalf("%+v, %v", thread, err)
+	}
+	c = p.next(sdk)
+	if store, err := c.VectorStores.Get(t.Context(), thread.ToolResources.FileSearch.VectorStoreIDs[0]); err != nil || store.ID == "" {
+		t.Errorf("the vector store of a thread: %v", err)
+	}
+	p.unseen(t, "gets a thread", id, func(c openai.Client, id string) error { return second(c.Beta.Threads.Get(t.Context(), id)) })
+}
+
+// unseenTalk tries all that the other client could do with it.
+func (p *pair) unseenTalk(t *testing.T, one talk) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	for what, reach := range map[string]func(openai.Client, string) error{
+		"gets an assistant": func(c openai.Client, id string) error { return second(c.Beta.Assistants.Get(ctx, id)) },
+		"changes an assistant": func(c openai.Client, id string) error {
+			return second(c.Beta.Assistants.Update(ctx, id, openai.BetaAssistantUpdateParams{}))
+		},
+		"deletes an assistant": func(c openai.Client, id string) error { return second(c.Beta.Assistants.Delete(ctx, id)) },
+		"runs an assistant": func(c openai.Client, id string) error {
+			return second(c.Beta.Threads.NewAndRun(ctx, openai.BetaThreadNewAndRunParams{AssistantID: id}))
+		},
+	} {
+		p.unseen(t, what, one.assistant, reach)
+	}
+	for what, reach := range map[string]func(openai.Client, string) error{
+		"changes a thread": func(c openai.Client, id string) error {
+			return second(c.Beta.Threads.Update(ctx, id, openai.BetaThreadUpdateParams{}))
+		},
+		"deletes a thread": func(c openai.Client, id string) error { return second(c.Beta.Threads.Delete(ctx, id)) },
+		"lists messages": func(c openai.Client, id string) error {
+			return second(c.Beta.Threads.Messages.List(ctx, id, openai.BetaThreadMessageListParams{}))
+		},
+		"lists runs": func(c openai.Client, id string) error {
+			return second(c.Beta.Threads.Runs.List(ctx, id, openai.BetaThreadRunListParams{}))
+		},
+		"lists steps": func(c openai.Client, id string) error {
+			return second(c.Beta.Threads.Runs.Steps.List(ctx, id, "run_1", openai.BetaThreadRunStepListParams{}))
+		},
+		"runs a thread": func(c openai.Client, id string) error {
+			return second(c.Beta.Threads.Runs.New(ctx, id, openai.BetaThreadRunNewParams{AssistantID: one.assistant}))
+		},
+	} {
+		p.unseen(t, what, one.thread, reach)
+	}
+	c := p.next(other)
+	if got, err := listed(c.Beta.Assistants.ListAutoPaging(ctx, openai.BetaAssistantListParams{}), func(a openai.Assistant) string { return a.ID }); err != nil || len(got) != 0 {
+		t.Errorf("another client lists %v, %v", got, err)
+	}
+}
+
+func (p *pair) endTalk(t *testing.T, one talk) {
+	t.Helper()
+	ctx, c := t.Context(), p.next(sdk)
+	if gone, err := c.Beta.Threads.Delete(ctx, one.thread); err != nil || !gone.Deleted {
+		t.Errorf("%+v, %v", gone, err)
+	}
+	c = p.next(sdk)
+	if gone, err := c.Beta.Assistants.Delete(ctx, one.assistant); err != nil || !gone.Deleted {
+		t.Errorf("%+v, %v", gone, err)
+	}
+	c = p.next(sdk)
+	answers(t, "a thread that was deleted", second(c.Beta.Threads.Get(ctx, one.thread)), 404)
+	c = p.next(sdk)
+	left, err := listed(c.Beta.Assistants.ListAutoPaging(ctx, openai.BetaAssistantListParams{}), func(a openai.Assistant) string { return a.ID })
+	if err != nil || slices.Contains(left, one.assistant) {
+		t.Errorf("listed though it was deleted: %v, %v", left, err)
+	}
+}

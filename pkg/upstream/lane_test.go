@@ -1,0 +1,72 @@
+package upstream
+
+import (
+	"bytes"
+	"sync/atomic"
+	"testing"
+
+	"openai-api-proxy/pkg/openai"
+)
+
+// A message of ours comes between two others, wherever the reads that bring them are cut.
+func TestLaneSays(t *testing.T) {
+	mine := openai.TextFrame([]byte(`{"mine":1}`))
+	first := append([]byte{0x01, 3, 'o', 'n', 'e'}, 0x89, 1, 'p', 0x80, 3, 't', 'w', 'o') // two fragments, and a ping between
+	second := openai.TextFrame(bytes.Repeat([]byte("x"), 70_000))
+	all := append(bytes.Clone(first), second...)
+	for cut := range len(first) + 20 {
+		var out bytes.Buffer
+		l := newLane(nil, func(p []byte) error { out.Write(p); return nil }, func() {})
+		l.pass(all[:cut])
+		l.say([]byte(`{"mine":1}`))
+		l.pass(all[cut : cut+1])
+		l.pass(all[cut+1:])
+		want := append(append(bytes.Clone(first), mine...), second...)
+		switch {
+		case cut == 0:
+			want = append(bytes.Clone(mine), all...)
+		case cut > len(first):
+			want = append(bytes.Clone(all), mine...)
+		}
+		if !bytes.Equal(out.Bytes(), want) {
+			t.Errorf("cut at %d: %d bytes, %.60q", cut, out.Len(), out.Bytes())
+		}
+	}
+	var out bytes.Buffer
+	l := newLane(nil, func(p []byte) error { out.Write(p); return nil }, func() {})
+	l.pass(openai.CloseFrame(1000, "", false))
+	before := out.Len()
+	if l.say([]byte("late")); out.Len() != before {
+		t.Error("something is said behind a close")
+	}
+}
+
+// What is refused is left out of what passes, and nothing else is.
+func TestGateLeavesOut(t *testing.T) {
+	var answers []string
+	g := &gate{stop: func(why error) { t.Error(why) }, answer: func(event []byte) { answers = append(answers, string(event)) }, room: new(atomic.Int64)}
+	g.look = func(text []byte) error {
+		if bytes.HasPrefix(text, []byte("bad")) {
+			return &Unsaid{Event: append([]byte("no "), text...)}
+		}
+		return nil
+	}
+	good, bad := openai.TextFrame([]byte("good one")), openai.TextFrame([]byte("bad one"))
+	parts := append([]byte{0x01, 3, 'b', 'a', 'd'}, 0x80, 4, ' ', 't', 'w', 'o')
+	all := bytes.Join([][]byte{good, bad, good, parts, good, good}, nil)
+	for size := 1; size <= len(all); size++ {
+		answers = nil
+		var out bytes.Buffer
+		l := newLane(nil, func(p []byte) error { out.Write(p); return nil }, func() {})
+		l.guard(g)
+		for rest := all; len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			l.pass(bytes.Clone(rest[:min(size, len(rest))]))
+		}
+		if want := bytes.Repeat(good, 4); !bytes.Equal(out.Bytes(), want) {
+			t.Errorf("in pieces of %d: %q", size, out.Bytes())
+		}
+		if len(answers) != 2 || answers[0] != "no bad one" || answers[1] != "no bad two" || g.room.Load() != 0 {
+			t.Errorf("in pieces of %d: answered %q, %d bytes held", size, answers, g.room.Load())
+		}
+	}
+}
