@@ -18,12 +18,8 @@ type talk struct{ assistant, thread string }
 // killed in the middle. A run needs its thread and its assistant in one account: nobody says where, and it works all the same.
 func TestAssistants(t *testing.T) {
 	p := newPair(t)
-	const rounds = 6
 	var talks []talk
-	for i := range rounds {
-		if i == rounds/2 {
-			p.restart(t)
-		}
+	p.rounds(t, func() {
 		one := p.talk(t)
 		p.messages(t, one.thread)
 		p.runWithTool(t, one)
@@ -31,7 +27,7 @@ func TestAssistants(t *testing.T) {
 		p.streamedRun(t, one)
 		p.createAndRun(t, one)
 		talks = append(talks, one)
-	}
+	})
 	var assistants, threads []string
 	for _, one := range talks { // those that were made before one replica was killed, too
 		assistants, threads = append(assistants, one.assistant), append(threads, one.thread)
@@ -336,9 +332,8 @@ func (p *pair) unseenTalk(t *testing.T, one talk) {
 		p.unseen(t, what, one.thread, reach)
 	}
 	c := p.next(other)
-	if got, err := listed(c.Beta.Assistants.ListAutoPaging(ctx, openai.BetaAssistantListParams{}), func(a openai.Assistant) string { return a.ID }); err != nil || len(got) != 0 {
-		t.Errorf("another client lists %v, %v", got, err)
-	}
+	got, err := listed(c.Beta.Assistants.ListAutoPaging(ctx, openai.BetaAssistantListParams{}), func(a openai.Assistant) string { return a.ID })
+	nothing(t, got, err)
 }
 
 func (p *pair) endTalk(t *testing.T, one talk) {
