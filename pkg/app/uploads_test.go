@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/tidwall/gjson"
 )
 
 // large is how much goes up and down, in bytes; the race detector is too slow for more.
@@ -159,6 +161,54 @@ func TestModelBehindALargeFile(t *testing.T) {
 			if a := r.form(t, path, token, order[0], order[1], 2_000_000); a.status != 400 || a.code() != "invalid_request" {
 				t.Errorf("a client with limits: %d %s", a.status, a.body)
 			}
+		}
+	}
+}
+
+// A large file passes into a container when it is the last part of its form: what stands before it is looked at, and what would
+// stand behind it never arrives.
+func TestLargeFilesOfContainers(t *testing.T) {
+	mock, url := upstream(t)
+	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEYS": threeKeys(), "CLIENT_TOKENS": owning})
+	made := families()
+	box, foreign := r.makeOne(t, made["container"], tokenOfA), r.makeOne(t, made["file"], tokenOfB)
+	files := "/v1/containers/" + box + "/files"
+	field := func(id string) string {
+		return "--line\r\nContent-Disposition: form-data; name=\"file_id\"\r\n\r\n" + id + "\r\n"
+	}
+	file := "--line\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.csv\"\r\n\r\n" + strings.Repeat("1,2,3\n", 4<<20) + "\r\n"
+	for name, c := range map[string]struct {
+		form   string
+		status int
+		code   string
+	}{
+		"alone":                    {file, 200, ""},
+		"behind another's file":    {field(foreign) + file, 404, "not_found"},
+		"before another's file":    {file + field(foreign), 400, "invalid_request"},
+		"before any field":         {file + "--line\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\ny\r\n", 400, "invalid_request"},
+		"before what is no parts'": {file + "--line--\r\n" + field(foreign), 400, "invalid_request"},
+	} {
+		before := gjson.Get(r.get(t, files, tokenOfA).body, "data.#").Int()
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", r.url+files, strings.NewReader(c.form+"--line--\r\n"))
+		req.Header.Set("Content-Type", "multipart/form-data; boundary=line")
+		a := r.send(t, req, tokenOfA)
+		if a.status != c.status || a.code() != c.code {
+			t.Errorf("%s: %d %s %v", name, a.status, a.body, a.err)
+		}
+		added := int64(0)
+		if c.status == 200 {
+			added = 1
+			if n := gjson.Get(a.body, "bytes").Int(); n != 24<<20 {
+				t.Errorf("%s: %d bytes arrived", name, n)
+			}
+		}
+		if after := gjson.Get(r.get(t, files, tokenOfA).body, "data.#").Int(); after-before != added {
+			t.Errorf("%s: %d files, then %d", name, before, after)
+		}
+	}
+	for _, sent := range mock.Requests() {
+		if strings.HasSuffix(sent.Path, "/files") && sent.Method == "POST" && strings.Contains(sent.Body, foreign) {
+			t.Errorf("the upstream was sent %.200s", sent.Body)
 		}
 	}
 }
