@@ -104,7 +104,7 @@ func (t *Transport) connection(req *http.Request) (*conn, error) {
 	c := t.take(to)
 	if c == nil {
 		var err error
-		if c, err = t.dial(ctx, to, req.URL); err != nil {
+		if c, err = t.dialAside(ctx, to, req.URL); err != nil {
 			return nil, &NotConnected{err}
 		}
 	}
@@ -196,6 +196,18 @@ func (t *Transport) CloseIdleConnections() {
 		t.sweep.Stop()
 		t.sweep = nil
 	}
+}
+
+// dialAside has a connection made by a goroutine of its own, and waits for it. Resolving, dialling and a handshake go deep,
+// and a stack that has grown stays as it is: that of whoever serves a caller would be twice as large for as long as he stays.
+func (t *Transport) dialAside(ctx context.Context, to origin, host *url.URL) (c *conn, err error) {
+	made := make(chan struct{})
+	go func() {
+		defer close(made)
+		c, err = t.dial(ctx, to, host)
+	}()
+	<-made
+	return c, err
 }
 
 // dial makes a connection.
