@@ -169,8 +169,12 @@ func (p *pair) batches(t *testing.T, store, there, one, two, three string) {
 	p.unseen(t, "makes a batch", store, func(c openai.Client, store string) error {
 		return second(c.VectorStores.FileBatches.New(ctx, store, openai.VectorStoreFileBatchNewParams{FileIDs: []string{there}}))
 	})
-	p.unseen(t, "gets a batch", store, func(c openai.Client, store string) error { return second(c.VectorStores.FileBatches.Get(ctx, store, batch.ID)) })
-	p.unseen(t, "cancels a batch", store, func(c openai.Client, store string) error { return second(c.VectorStores.FileBatches.Cancel(ctx, store, batch.ID)) })
+	p.unseen(t, "gets a batch", store, func(c openai.Client, store string) error {
+		return second(c.VectorStores.FileBatches.Get(ctx, store, batch.ID))
+	})
+	p.unseen(t, "cancels a batch", store, func(c openai.Client, store string) error {
+		return second(c.VectorStores.FileBatches.Cancel(ctx, store, batch.ID))
+	})
 	p.unseen(t, "lists a batch", store, func(c openai.Client, store string) error {
 		return second(c.VectorStores.FileBatches.ListFiles(ctx, store, batch.ID, openai.VectorStoreFileBatchListFilesParams{}))
 	})
@@ -247,9 +251,13 @@ func (p *pair) foreignStore(t *testing.T, store, file string) {
 		"puts a file into it": func(c openai.Client, store string) error {
 			return second(c.VectorStores.Files.New(ctx, store, openai.VectorStoreFileNewParams{FileID: theirs}))
 		},
-		"gets a file":   func(c openai.Client, store string) error { return second(c.VectorStores.Files.Get(ctx, store, file)) },
-		"reads a file":  func(c openai.Client, store string) error { return second(c.VectorStores.Files.Content(ctx, store, file)) },
-		"takes one out": func(c openai.Client, store string) error { return second(c.VectorStores.Files.Delete(ctx, store, file)) },
+		"gets a file": func(c openai.Client, store string) error { return second(c.VectorStores.Files.Get(ctx, store, file)) },
+		"reads a file": func(c openai.Client, store string) error {
+			return second(c.VectorStores.Files.Content(ctx, store, file))
+		},
+		"takes one out": func(c openai.Client, store string) error {
+			return second(c.VectorStores.Files.Delete(ctx, store, file))
+		},
 	} {
 		p.unseen(t, what, store, reach)
 	}

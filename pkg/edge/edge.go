@@ -78,14 +78,14 @@ type Edge struct {
 	ready   atomic.Bool
 	leaving atomic.Bool
 	serving atomic.Int64
-	lines   sync.Pool // of *[]byte, for the access log
+	lines   sync.Pool // of *line, for the access log
 }
 
 // New makes an Edge that is not ready yet and serves no call; see Ready and Use.
 func New(o Options) *Edge {
 	gin.SetMode(gin.ReleaseMode)
 	e := &Edge{Options: o, bodies: newBodies(o.MaxBody)}
-	e.lines.New = func() any { return new([]byte) }
+	e.lines.New = func() any { return new(line) }
 	e.metrics = newMetrics(o.Metrics, e.Serving)
 	e.sockets = newSockets(o.Metrics)
 	e.engine = e.NewEngine(e.cors)

@@ -198,15 +198,15 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// dialAside has a connection made by a goroutine of its own, and waits for it. Resolving, dialling and a handshake go deep,
-// and a stack that has grown stays as it is: that of whoever serves a caller would be twice as large for as long as he stays.
+// dialAside dials in a goroutine that ends with that: dialing goes deep, and the stack of whoever asks would be of twice the
+// size for as long as the answer takes.
 func (t *Transport) dialAside(ctx context.Context, to origin, host *url.URL) (c *conn, err error) {
-	made := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		defer close(made)
+		defer close(done)
 		c, err = t.dial(ctx, to, host)
 	}()
-	<-made
+	<-done
 	return c, err
 }
 

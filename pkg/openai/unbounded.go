@@ -43,8 +43,9 @@ func (r *headReader) limit(name string, value gjson.Result) {
 	if r.head.Unbounded == "" {
 		if slices.Contains(r.names, name) || len(r.names) == mostMembers {
 			r.unbounded(name) // parsers differ in which of two they take
+		} else {
+			r.names = append(r.names, name)
 		}
-		r.names = append(r.names, name)
 	}
 	switch name {
 	case "n", "best_of":

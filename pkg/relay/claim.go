@@ -16,6 +16,7 @@ type owners interface {
 	Keep(ctx context.Context, owner string, objects []proxy.Object)
 	Forget(ctx context.Context, owner string, ids []proxy.ObjectID)
 	Find(ctx context.Context, owner string, ids []proxy.ObjectID) (map[proxy.ObjectID]proxy.Object, error)
+	Take(ctx context.Context, owner string, id proxy.ObjectID) (bool, error)
 	List(ctx context.Context, owner string, q proxy.ObjectQuery) (proxy.ObjectPage, error)
 }
 
@@ -34,6 +35,7 @@ type claim struct {
 // the call points at something, and none when it does not.
 func (r *Relay) claim(ctx context.Context, call *proxy.Call, rec *proxy.Record) (c claim, err error) {
 	if r.Shared == nil || !r.Shared(call.Client.Pool) {
+		c.known = r.unsettled(ctx, call)
 		return c, nil
 	}
 	c.owner = call.Client.Owner()
@@ -51,7 +53,7 @@ func (r *Relay) claim(ctx context.Context, call *proxy.Call, rec *proxy.Record) 
 		c.account, c.soft = r.beside(ctx, c.owner, call.Op)
 		return c, nil
 	}
-	c.known, err = r.Owners.Find(ctx, c.owner, idsOf(pointed, call.Head.Items))
+	c.known, err = r.Owners.Find(ctx, c.owner, append(idsOf(pointed, call.Head.Items), settleable(call)...))
 	if err == nil {
 		c.account, err = accountOf(pointed, call.Head.Items, c.known)
 	}
@@ -161,7 +163,7 @@ func accountOf(pointed []openai.Reference, items []string, found map[proxy.Objec
 }
 
 // readable refuses a body that could point at objects of others and cannot be read. A file that is uploaded points at none,
-// nor does a form that only names a model.
+// nor does a form that only names a model. Of another form all but a large file must be read, which passes if it comes last.
 func readable(call *proxy.Call) error {
 	if call.Head.Readable || call.Body.Length == 0 {
 		return nil
@@ -170,8 +172,14 @@ func readable(call *proxy.Call) error {
 	case openai.NoModel, openai.ModelInPath:
 		return nil
 	case openai.ModelInForm:
-		kind, _, _ := mime.ParseMediaType(call.Header.Get("Content-Type"))
-		if !call.Op.Unnamed && kind == "multipart/form-data" && call.Header.Get("Content-Encoding") == "" {
+		contentType := call.Header.Get("Content-Type")
+		kind, _, _ := mime.ParseMediaType(contentType)
+		switch {
+		case kind != "multipart/form-data" || call.Header.Get("Content-Encoding") != "":
+		case !call.Op.Unnamed:
+			return nil
+		case call.Head.InFile && call.Body.Rest != nil:
+			call.Body.Rest = openai.NewLastFile(contentType, call.Body.Held, call.Body.Rest)
 			return nil
 		}
 	}

@@ -82,7 +82,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		return err
 	}
 	run := r.run(call, rec)
-	defer func() { permit.Settle(context.WithoutCancel(ctx), run.owed) }()
+	defer func() { permit.Settle(ctx, run.owed) }()
 	defer run.close()
 	best, err := run.serve(ctx, w, permit)
 	if best != nil {
@@ -118,19 +118,23 @@ func (r *run) serve(ctx context.Context, w http.ResponseWriter, permit *admissio
 
 // deliver passes the answer of best to the caller.
 func (r *run) deliver(ctx context.Context, w http.ResponseWriter, best *try, permit *admission.Permit) {
+	later := r.relay.later(ctx, r.claim, r.call, permit, r.need)
 	how := upstream.Forwarding{HideUsage: r.hide && best.verdict().Outcome == proxy.Served,
-		Head: r.rec.Method == http.MethodHead, Watch: r.relay.watch(ctx, r.claim, r.call, best)}
+		Head: r.rec.Method == http.MethodHead, Watch: later.watched(r.relay.watch(ctx, r.claim, r.call, best))}
 	session := r.relay.session(ctx, r.claim, r.call, best, permit, &how)
 	defer session.begin()()
 	r.markSpent(w.Header(), best)
-	r.delivered(ctx, best, best.answer.Forward(w, how), session)
+	r.delivered(ctx, best, best.answer.Forward(w, how), session, later)
 }
 
 // delivered writes down what was delivered, and what is owed for it.
-func (r *run) delivered(ctx context.Context, best *try, d *upstream.Delivered, session *session) {
+func (r *run) delivered(ctx context.Context, best *try, d *upstream.Delivered, session *session, later *later) {
 	settle(best, d, r.call, r.rec)
 	if r.rec.Session != nil {
 		r.owed = session.settle(ctx, r.rec)
+		return
+	}
+	if later.settle(d, best, r.rec) {
 		return
 	}
 	r.relay.price(best, r.call, r.rec)
