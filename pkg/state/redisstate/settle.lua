@@ -45,7 +45,7 @@ local function quota(name, start, last, change)
   life = max(life, last > 0 and last * 1000 - ms + 86400000 or tonumber(ARGV[2]))
 end
 
-call('HLEN', KEYS[1])
+call('HLEN', KEYS[1]) -- all types are as they should be, so that nothing fails after the first write
 local slots = call('ZCARD', KEYS[3])
 call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ms)
 local gone, marked, told = {}, false, format('%.0f', ms + tonumber(ARGV[1]))
