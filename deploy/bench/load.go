@@ -38,20 +38,32 @@ func (r *result) percentile(p float64) time.Duration {
 	return r.times[min(int(p*float64(len(r.times))), len(r.times)-1)]
 }
 
-// run sends the load to an address.
-func (l load) run(addr, token string) *result {
-	request := fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nContent-Type: application/json\r\n"+
-		"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", addr, token, len(l.body))
-	request = append(request, l.body...)
+// requests are what is sent in turn, one for each token.
+func (l load) requests(t *target) (all [][]byte) {
+	tokens := t.tokens
+	if len(tokens) == 0 {
+		tokens = []string{t.token}
+	}
+	for _, token := range tokens {
+		request := fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nContent-Type: application/json\r\n"+
+			"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", t.addr, token, len(l.body))
+		all = append(all, append(request, l.body...))
+	}
+	return all
+}
+
+// run sends the load to a target, each connection to one of its replicas.
+func (l load) run(t *target) *result {
+	addrs, requests := t.addrs(), l.requests(t)
 	var total result
 	var mu sync.Mutex // guards total
 	var all sync.WaitGroup
-	var next atomic.Int64
+	var next, turn atomic.Int64
 	start := time.Now()
 	for i := range l.workers {
 		all.Go(func() {
 			time.Sleep(l.ramp * time.Duration(i) / time.Duration(l.workers))
-			w := worker{load: &l, addr: addr, request: request, start: start, next: &next}
+			w := worker{load: &l, addr: addrs[i%len(addrs)], requests: requests, start: start, next: &next, turn: &turn}
 			w.run()
 			mu.Lock()
 			defer mu.Unlock()
@@ -69,12 +81,13 @@ func (l load) run(addr, token string) *result {
 // worker is one connection, dialled anew when it broke.
 type worker struct {
 	*load
-	addr    string
-	request []byte
-	start   time.Time
-	next    *atomic.Int64
-	c       net.Conn
-	r       *bufio.Reader
+	addr     string
+	requests [][]byte
+	start    time.Time
+	next     *atomic.Int64 // of all workers: the requests whose time has come
+	turn     *atomic.Int64 // of all workers: whose token is next
+	c        net.Conn
+	r        *bufio.Reader
 	result
 }
 
@@ -113,8 +126,6 @@ func (w *worker) hangUp() {
 	}
 }
 
-var doneWord = []byte("[DONE]")
-
 var errAnswer = errors.New("not the answer that was expected")
 
 // call sends one request and reads its answer.
@@ -127,7 +138,11 @@ func (w *worker) call() error {
 		w.c, w.r = c, bufio.NewReaderSize(c, 8<<10)
 	}
 	_ = w.c.SetDeadline(time.Now().Add(30 * time.Second))
-	if _, err := w.c.Write(w.request); err != nil {
+	request := w.requests[0]
+	if n := int64(len(w.requests)); n > 1 {
+		request = w.requests[(w.turn.Add(1)-1)%n]
+	}
+	if _, err := w.c.Write(request); err != nil {
 		return err
 	}
 	line, err := w.r.ReadSlice('\n')
@@ -151,36 +166,4 @@ func (w *worker) call() error {
 		return err
 	}
 	return w.chunks()
-}
-
-// chunks reads a chunked body to its end.
-func (w *worker) chunks() error {
-	var tail []byte // the last bytes of what was read, in case the next read ends a word
-	done := false
-	for {
-		line, err := w.r.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		size, err := strconv.ParseInt(string(bytes.TrimSpace(line)), 16, 64)
-		if err != nil {
-			return err
-		}
-		for left := int(size) + len("\r\n"); left > 0; {
-			if _, err := w.r.Peek(1); err != nil {
-				return err
-			}
-			part, _ := w.r.Peek(min(left, w.r.Buffered()))
-			done = done || bytes.Contains(part, doneWord) || bytes.Contains(append(tail, part[:min(len(part), len(doneWord))]...), doneWord)
-			tail = append(tail[:0], part[max(0, len(part)-len(doneWord)):]...)
-			left -= len(part)
-			_, _ = w.r.Discard(len(part))
-		}
-		if size == 0 {
-			if w.stream && !done {
-				return errAnswer
-			}
-			return nil
-		}
-	}
 }

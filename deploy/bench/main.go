@@ -6,6 +6,7 @@
 package main
 
 import (
+	"debug/buildinfo"
 	"flag"
 	"fmt"
 	"log"
@@ -13,6 +14,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,21 +25,27 @@ import (
 func main() {
 	log.SetFlags(log.Ltime)
 	if len(os.Args) > 2 && os.Args[1] == "upstream" {
-		log.Fatal(serveUpstream(os.Args[2]))
+		files := append(os.Args[3:], "", "") // of a certificate and its key
+		log.Fatal(serveUpstream(os.Args[2], files[0], files[1]))
 	}
 	if len(os.Args) > 3 && os.Args[1] == "forward" {
-		log.Fatal(serveForward(os.Args[2], os.Args[3]))
+		log.Fatal(serveForward(os.Args[2], os.Args[3], slices.Contains(os.Args[4:], "1.1")))
 	}
 	proxy := flag.String("proxy", "bin/openai-api-proxy", "the proxy")
 	docs := flag.String("docs", "docs", "where performance.md and performance.zh-CN.md are written; empty: nowhere")
-	short := flag.Bool("short", false, "about a minute, with fewer and shorter rounds")
+	short := flag.Bool("short", false, "less than two minutes, with fewer and shorter rounds")
+	only := flag.String("only", "", "one part: main, streams, large, tls, replicas, keys, clients or rest; nothing is written then")
 	flag.Parse()
-	if err := run(*proxy, *docs, *short); err != nil {
+	time.AfterFunc(longest, func() { log.Fatalf("not done after %v", longest) })
+	if err := run(*proxy, *docs, *only, *short); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(proxy, docs string, short bool) error {
+// longest is how long a run may take, hanging included. What was started ends with this process.
+const longest = 20 * time.Minute
+
+func run(proxy, docs, only string, short bool) error {
 	proxy, err := filepath.Abs(proxy)
 	if err != nil {
 		return err
@@ -55,11 +64,14 @@ func run(proxy, docs string, short bool) error {
 	}
 	b := &bench{stage: s, short: short, store: redis.NewClient(&redis.Options{Addr: s.redis.addr})}
 	defer b.store.Close()
-	t, err := b.table()
+	t, err := b.table(only)
 	if err != nil {
 		return err
 	}
-	t.machine = machine()
+	if only != "" {
+		t.figures(os.Stdout, english)
+		return nil
+	}
 	t.print(os.Stdout, english)
 	if docs == "" {
 		return nil
@@ -70,6 +82,12 @@ func run(proxy, docs string, short bool) error {
 		}
 	}
 	return nil
+}
+
+// profiled reports whether a program was built with a profile (PGO).
+func profiled(path string) bool {
+	info, err := buildinfo.ReadFile(path)
+	return err == nil && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-pgo" })
 }
 
 // machine says where it was measured.

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -21,9 +21,13 @@ type figures struct {
 	trips       float64 // of scripts to Redis, for each request
 	failed      int64
 	before, top int64 // resident memory
+	streams     int   // that were open then
 }
 
 func (f figures) total() float64 { return float64(f.cpu + f.store) }
+
+// perEvent is the part of one event of an ordinary stream, the two last ones included.
+func perEvent(f figures) float64 { return f.total() / (quickEvent + 2) }
 
 // rounds are those of one target.
 type rounds []figures
@@ -80,8 +84,13 @@ func (b *bench) count(full, short int) int {
 	return full
 }
 
-// warmUp is how long a target has traffic before it is measured: a client is hot after a second.
-const warmUp = 1300 * time.Millisecond
+// warmUp is how long a target has traffic before it is measured: a client of ours is hot after a second.
+func (b *bench) warmUp(t *target) time.Duration {
+	if b.short && !strings.HasPrefix(t.name, ours) {
+		return 300 * time.Millisecond
+	}
+	return 1300 * time.Millisecond
+}
 
 // steady puts a load on each target in turn, again and again.
 func (b *bench) steady(name string, times int, l load, targets ...*target) map[string]rounds {
@@ -91,21 +100,26 @@ func (b *bench) steady(name string, times int, l load, targets ...*target) map[s
 			if t == nil {
 				continue
 			}
-			warm := l
-			warm.span = warmUp
-			warm.run(t.addr, t.token)
-			f := b.measure(l, t)
-			all[t.name] = append(all[t.name], f)
-			log.Printf("%s, round %d, %-26s %7.1f us/request + %4.1f redis, %6.0f/s, p50 %v, failed %d", name, round+1, t.name,
-				us(f.cpu), us(f.store), f.rate, f.p50.Round(10*time.Microsecond), f.failed)
+			all[t.name] = append(all[t.name], b.round(fmt.Sprintf("%s, round %d", name, round+1), l, t))
 		}
 	}
 	return all
 }
 
+// round measures a target that has had traffic.
+func (b *bench) round(name string, l load, t *target) figures {
+	warm := l
+	warm.span = b.warmUp(t)
+	warm.run(t)
+	f := b.measure(l, t)
+	log.Printf("%s, %-26s %7.1f us/request + %4.1f redis, %6.0f/s, p50 %v, failed %d", name, t.name, us(f.cpu), us(f.store), f.rate,
+		f.p50.Round(10*time.Microsecond), f.failed)
+	return f
+}
+
 func (b *bench) measure(l load, t *target) figures {
 	cpu, store, trips := t.cpu(), b.redis.cpu(), b.trips()
-	r := l.run(t.addr, t.token)
+	r := l.run(t)
 	n := time.Duration(max(r.sent, 1))
 	f := figures{cpu: (t.cpu() - cpu) / n, rate: float64(len(r.times)) / r.took.Seconds(), p50: r.percentile(.5), p99: r.percentile(.99),
 		failed: r.failed}
@@ -126,74 +140,5 @@ func (b *bench) trips() (n int64) {
 }
 
 var scriptCalls = regexp.MustCompile(`cmdstat_eval(?:sha)?:calls=(\d+)`)
-
-// open1000 opens a thousand slow streams at a fresh target.
-func (b *bench) open1000(fresh func() (*target, error)) (figures, error) {
-	t, err := fresh()
-	if err != nil || t == nil {
-		return figures{}, err
-	}
-	defer t.stop()
-	f := figures{before: t.rss()}
-	stop, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-				f.top = max(f.top, t.rss())
-			}
-		}
-	}()
-	l := load{workers: streams, each: 1, ramp: time.Second, body: chat(slowModel, true, 0), stream: true}
-	r := l.run(t.addr, t.token)
-	close(stop)
-	<-ended
-	f.failed = r.failed
-	log.Printf("%d slow streams, %-18s %.1f KiB each, %d dropped", streams, t.name, f.perStream(), f.failed)
-	return f, nil
-}
-
-const streams = 1000
-
-// perStream is the memory of one, in KiB.
-func (f figures) perStream() float64 { return float64(f.top-f.before) / streams / 1024 }
-
-// big starts a proxy with very many keys and clients: how long until it is ready, and its memory beyond that of a small one.
-func (b *bench) big(keys, clients int) (took time.Duration, rss int64, err error) {
-	small, err := b.ours(10, 2)
-	if err != nil {
-		return 0, 0, err
-	}
-	before := small.rss()
-	small.stop()
-	begin := time.Now()
-	t, err := b.ours(keys, clients)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer t.stop()
-	took = time.Since(begin) - t.prepared
-	time.Sleep(time.Second)
-	return took, t.rss() - before, nil
-}
-
-// pick asks the Go benchmark of the balancer how long it takes to find a key among 10,000.
-func pick() (time.Duration, string) {
-	out, err := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkPick$/^roundrobin$/^0%", "-benchtime", "20000x", "./pkg/balancer").CombinedOutput()
-	m := pickLine.FindStringSubmatch(string(out))
-	if err != nil || m == nil {
-		log.Printf("no benchmark of picking a key: %v", err)
-		return 0, ""
-	}
-	ns, _ := strconv.ParseFloat(m[1], 64)
-	return time.Duration(ns), m[2]
-}
-
-var pickLine = regexp.MustCompile(`([\d.]+) ns/op.* (\d+) allocs/op`)
 
 func us(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }

@@ -102,6 +102,8 @@ func freeAddr() (string, error) {
 
 // await waits until something listens at addr; with a path, until a GET of it is answered 200.
 func await(addr, path string) error {
+	asker := &http.Client{Timeout: 5 * time.Second}
+	defer asker.CloseIdleConnections()
 	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if path == "" {
 			if c, err := net.Dial("tcp", addr); err == nil {
@@ -110,7 +112,7 @@ func await(addr, path string) error {
 			}
 			continue
 		}
-		resp, err := http.Get("http://" + addr + path)
+		resp, err := asker.Get("http://" + addr + path)
 		if err != nil {
 			continue
 		}

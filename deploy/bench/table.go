@@ -29,9 +29,11 @@ type row struct {
 }
 
 type table struct {
-	rows    []row
-	machine string
-	short   bool
+	rows     []row
+	sections []section
+	machine  string
+	short    bool
+	profiled bool // the proxy was built with a profile
 }
 
 func (t *table) add(r row) { t.rows = append(t.rows, r) }
@@ -47,41 +49,64 @@ func (t *table) ratio(what texts, all map[string]rounds, name string, of func(fi
 	t.add(r)
 }
 
-// table measures everything, what matters most first.
-func (b *bench) table() (*table, error) {
-	t := &table{short: b.short}
+// table measures everything, what matters most first; or only what is named.
+func (b *bench) table(only string) (*table, error) {
+	found := only == ""
+	t := &table{short: b.short, machine: machine(), profiled: profiled(b.proxy)}
+	for _, part := range []struct {
+		name    string
+		measure func(*table) error
+	}{
+		{"main", b.beside}, {"streams", b.slow}, {"large", b.many}, {"tls", b.overTLS}, {"replicas", b.moreReplicas}, {"keys", b.moreKeys},
+		{"clients", b.moreClients}, {"rest", b.atRest},
+	} {
+		if only != "" && only != part.name {
+			continue
+		}
+		found = true
+		begin := time.Now()
+		if err := part.measure(t); err != nil {
+			return nil, fmt.Errorf("%s: %w", part.name, err)
+		}
+		log.Printf("%s took %v", part.name, time.Since(begin).Round(time.Second))
+	}
+	if !found {
+		return nil, fmt.Errorf("no part is named %q", only)
+	}
+	return t, nil
+}
+
+// beside measures the proxy beside the others, all of them at hand in every round.
+func (b *bench) beside(t *table) error {
 	bare, err := b.bare()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer bare.stop()
 	nginx, err := b.nginx()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if nginx != nil {
 		defer nginx.stop()
 	} else {
 		log.Print("there is no nginx; it is left out")
 	}
-	proxy, err := b.ours(10, 2)
+	proxy, err := b.ours(small)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer proxy.stop()
 	b.small(t, bare, nginx, proxy)
 	b.latency(t, bare, nginx, proxy)
 	b.events(t, bare, nginx, proxy)
 	b.bodies(t, bare, nginx, proxy)
-	if err := b.slow(t); err != nil {
-		return nil, err
-	}
-	return t, b.many(t)
+	return nil
 }
 
 func (b *bench) small(t *table, bare, nginx, proxy *target) {
 	l := load{workers: 64, span: b.span(2*time.Second, time.Second), body: chat("gpt-4o-mini", false, 0)}
-	all := b.steady("64 callers", b.count(7, 3), l, b.upstream, bare, nginx, proxy, proxy.strict())
+	all := b.steady("64 callers", b.count(7, 2), l, b.upstream, bare, nginx, proxy, proxy.strict())
 	micro := func(name string) texts {
 		cpu := all[name].median(func(f figures) float64 { return us(f.cpu) })
 		store := all[name].median(func(f figures) float64 { return us(f.store) })
@@ -102,8 +127,8 @@ func (b *bench) small(t *table, bare, nginx, proxy *target) {
 }
 
 func (b *bench) latency(t *table, bare, nginx, proxy *target) {
-	l := load{workers: 64, span: b.span(3*time.Second, 2*time.Second), rate: 500, body: chat("gpt-4o-mini", false, 0)}
-	all := b.steady("500 a second", b.count(5, 2), l, b.upstream, bare, nginx, proxy)
+	l := load{workers: 64, span: b.span(3*time.Second, 1500*time.Millisecond), rate: 500, body: chat("gpt-4o-mini", false, 0)}
+	all := b.steady("500 a second", b.count(5, 1), l, b.upstream, bare, nginx, proxy)
 	for _, p := range []struct {
 		what texts
 		of   func(figures) float64
@@ -128,10 +153,10 @@ func (b *bench) latency(t *table, bare, nginx, proxy *target) {
 
 func (b *bench) events(t *table, bare, nginx, proxy *target) {
 	l := load{workers: 64, span: b.span(2*time.Second, time.Second), body: chat("gpt-4o-mini", true, 0), stream: true}
-	all := b.steady("streams", b.count(5, 2), l, bare, nginx, proxy)
-	each := func(f figures) float64 { return f.total() / 1000 / (quickEvent + 2) }
-	t.ratio(texts{"CPU of an event, streams of 100", "每个 SSE 事件的 CPU（100 个事件的流）"}, all, ours, each, 1.06,
-		same("%.1f us; ReverseProxy %.1f us", all[ours].median(each), all["ReverseProxy"].median(each)))
+	all := b.steady("streams", b.count(5, 1), l, bare, nginx, proxy)
+	each := func(name string) float64 { return all[name].median(perEvent) / 1000 }
+	t.ratio(texts{"CPU of an event, streams of 100", "每个 SSE 事件的 CPU（100 个事件的流）"}, all, ours, perEvent, 1.06,
+		same("%.1f us; ReverseProxy %.1f us", each(ours), each("ReverseProxy")))
 }
 
 func (b *bench) bodies(t *table, bare, nginx, proxy *target) {
@@ -140,56 +165,6 @@ func (b *bench) bodies(t *table, bare, nginx, proxy *target) {
 	each := func(f figures) float64 { return f.total() / 1e6 }
 	t.ratio(texts{"CPU of a request of 10 MB", "10 MB 请求体的 CPU"}, all, ours, each, 2.2,
 		same("%.1f ms; ReverseProxy %.1f ms", all[ours].median(each), all["ReverseProxy"].median(each)))
-}
-
-// slow opens a thousand streams, for their memory and whether all of them end well.
-func (b *bench) slow(t *table) error {
-	fresh := func() (*target, error) { return b.ours(10, 2) }
-	var mine rounds
-	var dropped int64
-	for range b.count(10, 2) {
-		f, err := b.open1000(fresh)
-		if err != nil {
-			return err
-		}
-		mine, dropped = append(mine, f), dropped+f.failed
-	}
-	plain, err := b.open1000(b.bare)
-	if err != nil {
-		return err
-	}
-	other, err := b.open1000(b.nginx)
-	if err != nil {
-		return err
-	}
-	each := mine.median(figures.perStream)
-	r := row{what: texts{"memory of an open slow stream, 1,000 of them", "1,000 个慢速流中每个占用的内存"}, must: "48 KiB",
-		got: fmt.Sprintf("%.0f KiB", each), met: each <= 48, absolute: same("ReverseProxy %.0f KiB", plain.perStream())}
-	d := row{what: texts{fmt.Sprintf("streams dropped, of %d x 1,000", len(mine)), fmt.Sprintf("%d × 1,000 个流中被切断的", len(mine))}, must: "0",
-		got: fmt.Sprint(dropped), met: dropped == 0, absolute: same("ReverseProxy %d / 1,000", plain.failed)}
-	if other.top > 0 {
-		r.nginx, d.nginx = fmt.Sprintf("%.0f KiB", other.perStream()), fmt.Sprint(other.failed)
-	}
-	t.add(r)
-	t.add(d)
-	return nil
-}
-
-// many are the measures of large configurations.
-func (b *bench) many(t *table) error {
-	if took, allocs := pick(); took > 0 {
-		t.add(row{what: texts{"picking a key among 10,000", "在 10,000 个密钥中选取一个"}, must: "5 us", got: fmt.Sprintf("%.1f us", us(took)),
-			met: took <= 5*time.Microsecond, absolute: texts{allocs + " allocations, the Pick itself included", "分配 " + allocs + " 次，包括 Pick 本身"}})
-	}
-	took, rss, err := b.big(10_000, 100_000)
-	if err != nil {
-		return err
-	}
-	t.add(row{what: texts{"start with 10,000 keys and 100,000 clients", "以 10,000 个密钥与 100,000 个客户端启动"}, must: "3 s",
-		got: fmt.Sprintf("%.1f s", took.Seconds()), met: took <= 3*time.Second})
-	t.add(row{what: texts{"memory beyond that of a small configuration, then", "此时比小配置多占用的内存"}, must: "200 MB",
-		got: fmt.Sprintf("%.0f MB", float64(rss)/1e6), met: rss <= 200e6})
-	return nil
 }
 
 // same is a text that needs no translation.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -16,7 +15,9 @@ type target struct {
 	addr  string
 	token string
 	*process
-	prepared time.Duration // of the time to make it, what was spent before it was started
+	ready  time.Duration // from its launch until it served
+	tokens []string      // of callers in turn; none: all have the token
+	others []*target     // replicas beside it; callers are spread over all
 }
 
 // ours begins the names of the targets that are the proxy.
@@ -28,7 +29,10 @@ type stage struct {
 	proxy    string // path of the proxy's binary
 	self     string // of this one, which is the upstream and the bare proxy too
 	upstream *target
+	secure   *target // the upstream on TLS; nil until it is needed
+	cert     string  // path of the certificate that it shows
 	redis    *target
+	begun    int // proxies that were started, each with keys of its own in Redis
 }
 
 const (
@@ -43,6 +47,7 @@ func (s *stage) start(name, path string, env []string, argv func(addr string) []
 	if err != nil {
 		return nil, err
 	}
+	begin := time.Now()
 	p, err := launch(s.dir, name, append(env, "LISTEN_ADDR="+addr), argv(addr)...)
 	if err != nil {
 		return nil, err
@@ -51,7 +56,7 @@ func (s *stage) start(name, path string, env []string, argv func(addr string) []
 		p.stop()
 		return nil, err
 	}
-	return &target{name: name, addr: addr, token: clientToken, process: p}, nil
+	return &target{name: name, addr: addr, token: clientToken, process: p, ready: time.Since(begin)}, nil
 }
 
 // open begins the stage.
@@ -73,9 +78,10 @@ func open(dir, proxy string) (s *stage, err error) {
 }
 
 func (s *stage) close() {
-	s.upstream.stop()
-	if s.redis != nil {
-		s.redis.stop()
+	for _, t := range []*target{s.upstream, s.secure, s.redis} {
+		if t != nil {
+			t.stop()
+		}
 	}
 }
 
@@ -121,62 +127,33 @@ http {
 }
 `
 
-// key and client are entries of the configuration file.
-type key struct {
-	ID  string `json:"id"`
-	Key string `json:"key"`
-}
-
-type client struct {
-	ID     string           `json:"id"`
-	Token  string           `json:"token"`
-	RPM    int64            `json:"rpm,omitempty"`
-	Burst  int64            `json:"burst,omitempty"`
-	TPM    int64            `json:"tpm,omitempty"`
-	Slots  int64            `json:"concurrency,omitempty"`
-	Quota  []map[string]any `json:"quota,omitempty"`
-	OnLoss string           `json:"onStateLoss,omitempty"`
-}
-
-// ours is the proxy with everything on: so many keys, clients with limits and quotas, Redis, metrics, the access log to a
-// file. The second client has a limit of concurrency, for which every request asks Redis.
-func (s *stage) ours(keys, clients int) (*target, error) {
-	begin := time.Now()
-	var file struct {
-		Keys    []key    `json:"keys"`
-		Clients []client `json:"clients"`
-	}
-	for i := range keys {
-		file.Keys = append(file.Keys, key{fmt.Sprintf("k%d", i), fmt.Sprintf("sk-test-up-%d", i)})
-	}
-	limited := client{ID: "c0", Token: clientToken, RPM: 10_000_000, Burst: 1_000_000, TPM: 1_000_000_000, OnLoss: "allow",
-		Quota: []map[string]any{{"tokens": int64(1e15), "period": "month"}}}
-	file.Clients = append(file.Clients, limited)
-	limited.ID, limited.Token, limited.Slots = "c1", strictToken, 10_000
-	file.Clients = append(file.Clients, limited)
-	for i := 2; i < clients; i++ {
-		file.Clients = append(file.Clients, client{ID: fmt.Sprintf("c%d", i), Token: fmt.Sprintf("sk-test-client-%016d", 1000+i), RPM: 60, Burst: 60})
-	}
-	text, err := json.Marshal(file)
-	if err != nil {
-		return nil, err
-	}
-	path := filepath.Join(s.dir, fmt.Sprintf("config-%d-%d.json", keys, clients))
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		return nil, err
-	}
-	env := []string{"CONFIG_FILE=" + path, "OPENAI_BASE_URL=http://" + s.upstream.addr, "REDIS_URL=redis://" + s.redis.addr,
-		fmt.Sprintf("REDIS_PREFIX=bench-%d-%d", keys, clients), "ADMIN_TOKEN=" + adminToken, "DATA_DIR=", "LOG_FORMAT=json",
-		"OPENAI_API_KEY=", "OPENAI_API_KEYS=", "CLIENT_TOKENS="}
-	prepared := time.Since(begin)
-	t, err := s.start(ours, "/readyz", env, func(string) []string { return []string{s.proxy} })
-	if err == nil {
-		t.prepared = prepared
-	}
-	return t, err
-}
-
 // strict is the same target for a client whose every request asks Redis.
 func (t *target) strict() *target {
-	return &target{name: t.name + ", strict", addr: t.addr, token: strictToken, process: t.process}
+	return &target{name: t.name + ", strict", addr: t.addr, token: strictToken, process: t.process, others: t.others}
+}
+
+// addrs are where it is called.
+func (t *target) addrs() []string {
+	all := []string{t.addr}
+	for _, o := range t.others {
+		all = append(all, o.addr)
+	}
+	return all
+}
+
+// cpu is that of all replicas.
+func (t *target) cpu() time.Duration {
+	spent := t.process.cpu()
+	for _, o := range t.others {
+		spent += o.cpu()
+	}
+	return spent
+}
+
+// stop ends all replicas.
+func (t *target) stop() {
+	t.process.stop()
+	for _, o := range t.others {
+		o.stop()
+	}
 }

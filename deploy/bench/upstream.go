@@ -28,27 +28,39 @@ const (
 	slowEvents = 60
 )
 
-// serveUpstream is the upstream of all targets: it asks for a token and answers at once. It is as lean as net/http allows,
-// because it shares the machine with what is measured.
-func serveUpstream(addr string) error {
-	return http.ListenAndServe(addr, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		head := make([]byte, 256)
-		n, _ := io.ReadFull(r.Body, head)
-		_, _ = io.Copy(io.Discard, r.Body)
-		head = head[:n]
-		w.Header().Set("X-Request-Id", "req_up")
-		switch {
-		case !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer sk-test-"):
-			w.WriteHeader(http.StatusUnauthorized)
-		case bytes.Contains(head, []byte(`"stream":true`)):
-			stream(w, bytes.Contains(head, []byte(`"model":"`+slowModel+`"`)))
-		default:
-			w.Header().Set("Content-Type", "application/json")
-			w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-			_, _ = w.Write(answer)
-		}
-	}))
+// serveUpstream serves the upstream of all targets; with a certificate on TLS, where it offers HTTP/2 and HTTP/1.1.
+func serveUpstream(addr, cert, key string) error {
+	if cert != "" {
+		return http.ListenAndServeTLS(addr, cert, key, http.HandlerFunc(answerCall))
+	}
+	return http.ListenAndServe(addr, http.HandlerFunc(answerCall))
 }
+
+// answerCall asks for a token and answers at once. It is as lean as net/http allows, because it shares the machine with what
+// is measured. On TLS it says which HTTP it was asked in.
+func answerCall(w http.ResponseWriter, r *http.Request) {
+	head := make([]byte, 256)
+	n, _ := io.ReadFull(r.Body, head)
+	_, _ = io.Copy(io.Discard, r.Body)
+	head = head[:n]
+	w.Header().Set("X-Request-Id", "req_up")
+	if r.TLS != nil {
+		w.Header().Set(spokenHeader, r.Proto)
+	}
+	switch {
+	case !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer sk-test-"):
+		w.WriteHeader(http.StatusUnauthorized)
+	case bytes.Contains(head, []byte(`"stream":true`)):
+		stream(w, bytes.Contains(head, []byte(`"model":"`+slowModel+`"`)))
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+		_, _ = w.Write(answer)
+	}
+}
+
+// spokenHeader of an answer is the version of HTTP in which the upstream was asked.
+const spokenHeader = "X-Spoken"
 
 // stream flushes every event by itself, as model servers do.
 func stream(w http.ResponseWriter, slow bool) {

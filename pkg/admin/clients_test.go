@@ -108,8 +108,8 @@ func TestBalancesOfClients(t *testing.T) {
 		r.do("POST", "/api/clients", fmt.Sprintf(`{"id":"c%02d",%s}`, i, quota)).want(t, 201)
 	}
 	r.do("POST", "/api/clients", `{"id":"free"}`).want(t, 201)
-	spend := admission.Ask{Op: openai.Operation{Method: "POST", Path: "/v1/chat/completions", Model: openai.ModelInJSON},
-		Head: openai.Head{Model: "m", Readable: true}, Length: 30, Price: func(string, openai.Usage) (int64, bool) { return 7, true }}
+	spend := admission.Ask{Op: &openai.Operation{Method: "POST", Path: "/v1/chat/completions", Model: openai.ModelInJSON},
+		Head: &openai.Head{Model: "m", Readable: true}, Length: 30, Price: func(string, openai.Usage) (int64, bool) { return 7, true }}
 	c, _ := r.Catalog.Current().Client("c07")
 	p, err := r.permits.Admit(t.Context(), c.Client, spend)
 	if err != nil {

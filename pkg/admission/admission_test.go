@@ -73,7 +73,7 @@ var limited = &proxy.Client{ID: "team-a", RPM: 60, Burst: 5}
 func TestNoLimitCostsNoCall(t *testing.T) {
 	s := &store{err: away()}
 	a, _ := open(t, s, nil)
-	permit, err := a.Admit(t.Context(), &proxy.Client{ID: "free"}, Ask{})
+	permit, err := a.Admit(t.Context(), &proxy.Client{ID: "free"}, nothing())
 	h := http.Header{}
 	permit.Header(h)
 	if err != nil || len(s.charges) != 0 || len(h) != 0 || value(t, a.metrics.admitted) != 1 {
@@ -85,7 +85,7 @@ func TestAdmitted(t *testing.T) {
 	s := &store{verdict: state.Verdict{OK: true,
 		Balances: []state.Balance{{Limit: "rpm", Left: 3, Reset: 1500*time.Millisecond + 1}}}}
 	a, _ := open(t, s, nil)
-	permit, err := a.Admit(t.Context(), limited, Ask{})
+	permit, err := a.Admit(t.Context(), limited, nothing())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestRefused(t *testing.T) {
 	s := &store{verdict: state.Verdict{Refused: "rpm", RetryAfter: wait,
 		Balances: []state.Balance{{Limit: "rpm", Reset: 6 * time.Minute}}}}
 	a, _ := open(t, s, nil)
-	permit, err := a.Admit(t.Context(), limited, Ask{})
+	permit, err := a.Admit(t.Context(), limited, nothing())
 	var f *proxy.Fault
 	if !errors.As(err, &f) || f.Kind != proxy.RateLimited || f.RetryAfter != wait {
 		t.Fatalf("got %+v", err)
@@ -154,7 +154,7 @@ func TestOtherErrors(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			a, _ := open(t, &store{err: tt.err}, nil)
-			permit, err := a.Admit(tt.ctx, limited, Ask{})
+			permit, err := a.Admit(tt.ctx, limited, nothing())
 			permit.Header(http.Header{})
 			if kindOf(err) != tt.want {
 				t.Errorf("got %v, want kind %q", err, tt.want)
@@ -176,7 +176,7 @@ func TestOutage(t *testing.T) {
 		a, log := open(t, s, func() int { return 2 })
 		client := &proxy.Client{ID: "team-a", RPM: 60, Burst: 10}
 		admit := func() error {
-			_, err := a.Admit(t.Context(), client, Ask{})
+			_, err := a.Admit(t.Context(), client, nothing())
 			return err
 		}
 		for i := range 5 {
@@ -221,7 +221,7 @@ func TestManyAtOnceDuringAnOutage(t *testing.T) {
 		var all sync.WaitGroup
 		for range 50 {
 			all.Go(func() {
-				_, err := a.Admit(t.Context(), limited, Ask{})
+				_, err := a.Admit(t.Context(), limited, nothing())
 				if kind := kindOf(err); err != nil && kind != proxy.RateLimited {
 					t.Error(err)
 				}

@@ -12,8 +12,8 @@ import (
 
 // Ask is a request as far as admission must know it.
 type Ask struct {
-	Op     openai.Operation
-	Head   openai.Head
+	Op     *openai.Operation
+	Head   *openai.Head
 	Length int64 // of the body in bytes; negative: unknown
 	// Price is what so many tokens of a model cost at the dearest rate they may be charged by, in nano-dollars, and whether
 	// that is known; nil: of no model. It is the request's own, so that a request which is admitted by one price is not

@@ -33,10 +33,14 @@ func (s *shared) Spend(ctx context.Context, subject, reservation string, charges
 
 func inMemory() *shared { return &shared{Switchable: statetest.Switch(memstate.New())} }
 
+// nothing asks for nothing that is counted.
+func nothing() Ask { return Ask{Op: new(openai.Operation), Head: new(openai.Head)} }
+
 // chat asks for a completion.
 func chat(body string) Ask {
-	return Ask{Op: openai.Operation{Method: http.MethodPost, Path: "/v1/chat/completions", Model: openai.ModelInJSON},
-		Head: openai.ReadHead([]byte(body)), Length: int64(len(body)),
+	head := openai.ReadHead([]byte(body))
+	return Ask{Op: &openai.Operation{Method: http.MethodPost, Path: "/v1/chat/completions", Model: openai.ModelInJSON},
+		Head: &head, Length: int64(len(body)),
 		Price: func(model string, u openai.Usage) (int64, bool) { return cost(u), model == "priced" }}
 }
 
@@ -195,7 +199,7 @@ func TestMoney(t *testing.T) {
 	if got := 1_000_000 - left(t, s, kept.client)["usd/month"]; got != 100*2+10*8 {
 		t.Errorf("without a cost settled for %d", got)
 	}
-	if _, err := a.Admit(t.Context(), soft, Ask{Op: openai.Operation{Method: http.MethodGet, Path: "/v1/models"}}); err != nil {
+	if _, err := a.Admit(t.Context(), soft, Ask{Op: &openai.Operation{Method: http.MethodGet, Path: "/v1/models"}, Head: new(openai.Head)}); err != nil {
 		t.Errorf("what costs nothing: %v", err)
 	}
 	strict := &proxy.Client{ID: "strict", Strict: true, Quota: []proxy.Budget{budget(proxy.Dollars, 3000, proxy.Total)}}
@@ -286,7 +290,7 @@ func TestGuess(t *testing.T) {
 		return p.expected.tokens
 	}
 	media := chat(`{"model":"m","messages":[{"content":[{"type":"image_url","image_url":{"url":"data:` + strings.Repeat("A", 9000) + `"}}]}]}`)
-	form := Ask{Op: openai.Operation{Method: http.MethodPost, Path: "/v1/audio/transcriptions", Model: openai.ModelInForm}, Length: 9_000_000}
+	form := Ask{Op: &openai.Operation{Method: http.MethodPost, Path: "/v1/audio/transcriptions", Model: openai.ModelInForm}, Head: new(openai.Head), Length: 9_000_000}
 	reading := sized(300, "")
 	reading.Op.Path = "/v1/embeddings"
 	for name, c := range map[string]struct {

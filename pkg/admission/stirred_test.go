@@ -68,7 +68,7 @@ func TestNothingStirsInAnOutage(t *testing.T) {
 	a, _ := open(t, s, nil)
 	s.Off(true)
 	c := &proxy.Client{ID: "c", AllowUncounted: true, Quota: []proxy.Budget{budget(proxy.Tokens, 5, proxy.Day)}}
-	if _, err := a.Admit(t.Context(), c, Ask{Op: openai.Operation{Method: "POST", Path: "/v1/chat/completions"}, Length: 9}); err != nil {
+	if _, err := a.Admit(t.Context(), c, Ask{Op: &openai.Operation{Method: "POST", Path: "/v1/chat/completions"}, Head: new(openai.Head), Length: 9}); err != nil {
 		t.Fatal(err)
 	}
 	if all := a.Stirred(t.Context()); len(all) != 0 {

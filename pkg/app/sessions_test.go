@@ -18,8 +18,8 @@ import (
 func TestRealtimeLimits(t *testing.T) {
 	_, url := upstream(t, mockopenai.WithSettings(mockopenai.Settings{Chunks: 200, ContentBytes: 40}))
 	r := start(t, map[string]string{"OPENAI_BASE_URL": url, "OPENAI_API_KEY": keyNumber(1), "CLIENT_TOKENS": fmt.Sprintf(
-		`[{"id":"tokens","token":%q,"quota":{"tokens":3000,"period":"total"}},{"id":"slots","token":%q,"concurrency":1},{"id":"strict","token":%q,"tpm":9000,"mode":"strict"},{"id":"models","token":%q,"models":["gpt-realtime"]}]`,
-		tokenOf("tokens"), tokenOf("slots"), tokenOf("strict"), tokenOf("models"))})
+		`[{"id":"tokens","token":%q,"quota":{"tokens":3000,"period":"total"}},{"id":"slots","token":%q,"concurrency":1},{"id":"strict","token":%q,"tpm":9000,"mode":"strict"},{"id":"models","token":%q,"models":["gpt-realtime"]},
+		{"id":"free","token":%q}]`, tokenOf("tokens"), tokenOf("slots"), tokenOf("strict"), tokenOf("models"), tokenOf("free"))})
 	s := r.realtime(t, tokenOf("tokens"))
 	if a := r.post(t, "/v1/chat/completions", tokenOf("tokens"), plain); a.status != 200 {
 		t.Errorf("beside a session that has used nothing: %d %s", a.status, a.body)
@@ -48,7 +48,8 @@ func TestRealtimeLimits(t *testing.T) {
 		"another model":          {"/v1/realtime?model=gpt-4o", "models", 403},
 		"two models":             {realtime + "&model=gpt-4o", "models", 400},
 		"no model":               {"/v1/realtime?intent=conversation", "models", 400},
-		"sessions of calls":      {realtime + "&call_id=rtc_1", "slots", 400},
+		"a call of nobody":       {realtime + "&call_id=rtc_1", "free", 404},
+		"a call, with limits":    {realtime + "&call_id=rtc_1", "models", 403},
 		"what gives out secrets": {"/v1/realtime/sessions", "models", 403},
 	} {
 		if _, resp := r.dial(t, a.path, tokenOf(a.client)); resp.StatusCode != a.want {

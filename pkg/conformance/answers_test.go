@@ -51,7 +51,7 @@ func TestResponsesInTurns(t *testing.T) {
 		}
 		after := saying("four")
 		after.PreviousResponseID = param.NewOpt(a.ID)
-		p.strange(t, "goes on from a response", a.ID, func(c openai.Client, id string) error {
+		p.unseen(t, "goes on from a response", a.ID, func(c openai.Client, id string) error {
 			after := after
 			after.PreviousResponseID = param.NewOpt(id)
 			return second(c.Responses.New(ctx, after))
@@ -67,7 +67,7 @@ func TestResponsesInTurns(t *testing.T) {
 		if texts := p.inputs(t, b.ID); !slices.Equal(texts, []string{"four"}) {
 			t.Errorf("the second was asked %q", texts)
 		}
-		p.strange(t, "reads what was asked", a.ID, func(c openai.Client, id string) error {
+		p.unseen(t, "reads what was asked", a.ID, func(c openai.Client, id string) error {
 			return second(c.Responses.InputItems.List(ctx, id, responses.InputItemListParams{}))
 		})
 		p.counted(t, b.ID)
@@ -76,7 +76,7 @@ func TestResponsesInTurns(t *testing.T) {
 		if err := c.Responses.Delete(ctx, a.ID); err != nil {
 			t.Error(err)
 		}
-		p.strange(t, "deletes a response", b.ID, func(c openai.Client, id string) error { return c.Responses.Delete(ctx, id) })
+		p.unseen(t, "deletes a response", b.ID, func(c openai.Client, id string) error { return c.Responses.Delete(ctx, id) })
 		c = p.next(sdk)
 		answers(t, "a response that was deleted", second(c.Responses.Get(ctx, a.ID, responses.ResponseGetParams{})), 404)
 		ids = append(ids, b.ID)
@@ -99,7 +99,7 @@ func (p *pair) counted(t *testing.T, id string) {
 	if err := count(p.next(sdk), id); err != nil {
 		t.Error(err)
 	}
-	p.strange(t, "counts tokens", id, count)
+	p.unseen(t, "counts tokens", id, count)
 }
 
 // What a model thought, and what was made of a long talk, is sealed for the account that it came from. It comes back there,

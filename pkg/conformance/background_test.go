@@ -48,8 +48,8 @@ func TestBackgroundResponses(t *testing.T) {
 		if i%2 == 1 {
 			p.restart(t)
 		}
-		p.strange(t, "cancels a response", done.ID, func(c openai.Client, id string) error { return second(c.Responses.Cancel(ctx, id)) })
-		p.strange(t, "looks at a response", done.ID, func(c openai.Client, id string) error {
+		p.unseen(t, "cancels a response", done.ID, func(c openai.Client, id string) error { return second(c.Responses.Cancel(ctx, id)) })
+		p.unseen(t, "looks at a response", done.ID, func(c openai.Client, id string) error {
 			return second(c.Responses.Get(ctx, id, responses.ResponseGetParams{}))
 		})
 		if s := status(done.ID); s != responses.ResponseStatusInProgress {
@@ -128,7 +128,7 @@ func TestResumedStreams(t *testing.T) {
 				t.Fatal("a stream of a replica that was killed ended well")
 			}
 		}
-		p.strange(t, "resumes a stream", h.id, func(c openai.Client, id string) error {
+		p.unseen(t, "resumes a stream", h.id, func(c openai.Client, id string) error {
 			s := c.Responses.GetStreaming(ctx, id, responses.ResponseGetParams{}, option.WithQuery("stream", "true"))
 			defer s.Close()
 			s.Next()

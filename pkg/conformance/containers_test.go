@@ -14,7 +14,7 @@ func TestContainerFiles(t *testing.T) {
 	p, ctx := newPair(t), t.Context()
 	var boxes []string
 	for i, account := range []string{"a", "b", "c"} {
-		file := p.beside(t, account, "1,2,3")
+		file := p.fileIn(t, account, "1,2,3")
 		c := p.next(sdk)
 		box, err := c.Containers.New(ctx, openai.ContainerNewParams{Name: "box", FileIDs: []string{file}})
 		if err != nil {
@@ -29,7 +29,7 @@ func TestContainerFiles(t *testing.T) {
 		if i == 1 {
 			p.restart(t)
 		}
-		copied := p.putIn(t, box.ID, openai.ContainerFileNewParams{FileID: param.NewOpt(p.beside(t, account, "6"))})
+		copied := p.putIn(t, box.ID, openai.ContainerFileNewParams{FileID: param.NewOpt(p.file(t, sdk, "6", beside(box.ID)))})
 		p.readIn(t, box.ID, uploaded, "4,5")
 		p.readIn(t, box.ID, copied, "6")
 		given := p.inContainer(t, box.ID, 3)
@@ -96,17 +96,17 @@ func (p *pair) throwOut(t *testing.T, box, file string) {
 func (p *pair) foreignContainer(t *testing.T, box, file string) {
 	t.Helper()
 	ctx := t.Context()
-	for what, reach := range map[string]func(openai.Client) error{
-		"puts a file into a container": func(c openai.Client) error {
+	for what, reach := range map[string]func(openai.Client, string) error{
+		"puts a file into a container": func(c openai.Client, box string) error {
 			return second(c.Containers.Files.New(ctx, box, openai.ContainerFileNewParams{File: strings.NewReader("x")}))
 		},
-		"lists the files": func(c openai.Client) error {
+		"lists the files": func(c openai.Client, box string) error {
 			return second(c.Containers.Files.List(ctx, box, openai.ContainerFileListParams{}))
 		},
-		"gets a file":    func(c openai.Client) error { return second(c.Containers.Files.Get(ctx, box, file)) },
-		"reads a file":   func(c openai.Client) error { return second(c.Containers.Files.Content.Get(ctx, box, file)) },
-		"deletes a file": func(c openai.Client) error { return c.Containers.Files.Delete(ctx, box, file) },
+		"gets a file":    func(c openai.Client, box string) error { return second(c.Containers.Files.Get(ctx, box, file)) },
+		"reads a file":   func(c openai.Client, box string) error { return second(c.Containers.Files.Content.Get(ctx, box, file)) },
+		"deletes a file": func(c openai.Client, box string) error { return c.Containers.Files.Delete(ctx, box, file) },
 	} {
-		p.foreign(t, what, reach)
+		p.unseen(t, what, box, reach)
 	}
 }

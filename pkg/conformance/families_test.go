@@ -61,6 +61,16 @@ var families = []family{
 		return listed(c.FineTuning.Jobs.ListAutoPaging(ctx, openai.FineTuningJobListParams{Limit: few}), func(o openai.FineTuningJob) string { return o.ID })
 	}, true},
 
+	// A thread is made beside the newest assistant, so threads come first.
+	{"thread", "/v1/threads", func(ctx context.Context, c *openai.Client) (string, error) {
+		o, err := c.Beta.Threads.New(ctx, openai.BetaThreadNewParams{})
+		return idOf(err, func() string { return o.ID })
+	}, func(ctx context.Context, c *openai.Client, id string) error {
+		return second(c.Beta.Threads.Get(ctx, id))
+	}, func(ctx context.Context, c *openai.Client, id string) error {
+		return second(c.Beta.Threads.Delete(ctx, id))
+	}, nil, false},
+
 	{"assistant", "/v1/assistants", func(ctx context.Context, c *openai.Client) (string, error) {
 		o, err := c.Beta.Assistants.New(ctx, openai.BetaAssistantNewParams{Model: "gpt-4o-mini"})
 		return idOf(err, func() string { return o.ID })
@@ -71,15 +81,6 @@ var families = []family{
 	}, func(ctx context.Context, c *openai.Client) ([]string, error) {
 		return listed(c.Beta.Assistants.ListAutoPaging(ctx, openai.BetaAssistantListParams{Limit: few}), func(o openai.Assistant) string { return o.ID })
 	}, false},
-
-	{"thread", "/v1/threads", func(ctx context.Context, c *openai.Client) (string, error) {
-		o, err := c.Beta.Threads.New(ctx, openai.BetaThreadNewParams{})
-		return idOf(err, func() string { return o.ID })
-	}, func(ctx context.Context, c *openai.Client, id string) error {
-		return second(c.Beta.Threads.Get(ctx, id))
-	}, func(ctx context.Context, c *openai.Client, id string) error {
-		return second(c.Beta.Threads.Delete(ctx, id))
-	}, nil, false},
 
 	{"video", "/v1/videos", func(ctx context.Context, c *openai.Client) (string, error) {
 		o, err := c.Videos.New(ctx, openai.VideoNewParams{Prompt: "a box", Model: "sora-2"})
@@ -180,8 +181,8 @@ func (p *pair) endAll(t *testing.T, f family, ids []string) {
 	t.Helper()
 	ctx := t.Context()
 	for _, id := range ids {
-		p.foreign(t, "gets a "+f.name, func(c openai.Client) error { return f.get(ctx, &c, id) })
-		p.foreign(t, "ends a "+f.name, func(c openai.Client) error { return f.end(ctx, &c, id) })
+		p.unseen(t, "gets a "+f.name, id, func(c openai.Client, id string) error { return f.get(ctx, &c, id) })
+		p.unseen(t, "ends a "+f.name, id, func(c openai.Client, id string) error { return f.end(ctx, &c, id) })
 		c := p.next(sdk)
 		if err := f.get(ctx, &c, id); err != nil {
 			t.Errorf("%s: %v", f.name, err)

@@ -33,7 +33,7 @@ func TestBatchesByTheirList(t *testing.T) {
 		c := p.next(sdk)
 		content, err := c.Files.Content(ctx, id)
 		reads(t, "a result", content, err, `{"content_of":"`+id+`"}`)
-		p.foreign(t, "reads a result", func(c openai.Client) error { return second(c.Files.Content(ctx, id)) })
+		p.unseen(t, "reads a result", id, func(c openai.Client, id string) error { return second(c.Files.Content(ctx, id)) })
 	}
 	p.stayed(t)
 }

@@ -174,6 +174,26 @@ func (p *pair) foreign(t *testing.T, what string, reach func(openai.Client) erro
 	}
 }
 
+// unseen is foreign for what the first client has made, and for what nobody has: the other client hears the same of both, byte for
+// byte.
+func (p *pair) unseen(t *testing.T, what, id string, reach func(c openai.Client, id string) error) {
+	t.Helper()
+	said := map[string]bool{}
+	for _, id := range []string{id, id + "q"} {
+		p.foreign(t, what, func(c openai.Client) error {
+			err := reach(c, id)
+			var no *openai.Error
+			if errors.As(err, &no) {
+				said[no.RawJSON()] = true
+			}
+			return err
+		})
+	}
+	if len(said) != 1 {
+		t.Errorf("another client %s: it hears %v", what, said)
+	}
+}
+
 // answers checks that the SDK says an error of the status.
 func answers(t *testing.T, what string, err error, status int) {
 	t.Helper()
@@ -211,24 +231,5 @@ func same(t *testing.T, what string, got, want []string, err error) {
 	got, want = slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%s: %v, want %v (%v)", what, got, want, err)
-	}
-}
-
-// strange is foreign for an id that the client has, and one that nobody has: the other client hears the same of both.
-func (p *pair) strange(t *testing.T, what, id string, reach func(c openai.Client, id string) error) {
-	t.Helper()
-	said := map[string]bool{}
-	for _, id := range []string{id, id + "z"} {
-		p.foreign(t, what, func(c openai.Client) error {
-			err := reach(c, id)
-			var no *openai.Error
-			if errors.As(err, &no) {
-				said[no.RawJSON()] = true
-			}
-			return err
-		})
-	}
-	if len(said) != 1 {
-		t.Errorf("another client %s: it hears %v", what, said)
 	}
 }

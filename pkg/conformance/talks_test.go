@@ -51,7 +51,7 @@ func TestConversations(t *testing.T) {
 		}
 		ask := saying("four")
 		ask.Conversation = responses.ResponseNewParamsConversationUnion{OfConversationObject: &responses.ResponseConversationParam{ID: talk.ID}}
-		p.strange(t, "talks in a conversation", talk.ID, func(c openai.Client, id string) error {
+		p.unseen(t, "talks in a conversation", talk.ID, func(c openai.Client, id string) error {
 			ask := ask
 			ask.Conversation = responses.ResponseNewParamsConversationUnion{OfString: param.NewOpt(id)}
 			return second(c.Responses.New(ctx, ask))
@@ -77,7 +77,7 @@ func TestConversations(t *testing.T) {
 	}
 	p.holders(t, "/v1/conversations", talks)
 	for _, id := range talks {
-		p.strange(t, "deletes a conversation", id, func(c openai.Client, id string) error { return second(c.Conversations.Delete(ctx, id)) })
+		p.unseen(t, "deletes a conversation", id, func(c openai.Client, id string) error { return second(c.Conversations.Delete(ctx, id)) })
 		c := p.next(sdk)
 		if gone, err := c.Conversations.Delete(ctx, id); err != nil || !gone.Deleted {
 			t.Errorf("%+v, %v", gone, err)
@@ -108,7 +108,7 @@ func (p *pair) itemsOf(t *testing.T, talk string, ids []string) {
 		},
 		"deletes an item": func(c openai.Client, talk string) error { return second(c.Conversations.Items.Delete(ctx, talk, one)) },
 	} {
-		p.strange(t, what, talk, reach)
+		p.unseen(t, what, talk, reach)
 	}
 	c = p.next(sdk)
 	if left, err := c.Conversations.Items.Delete(ctx, talk, one); err != nil || left.ID != talk {
@@ -179,7 +179,7 @@ func (p *pair) storedCompletion(t *testing.T, id string) {
 		},
 		"deletes a completion": func(c openai.Client, id string) error { return second(c.Chat.Completions.Delete(ctx, id)) },
 	} {
-		p.strange(t, what, id, reach)
+		p.unseen(t, what, id, reach)
 	}
 	c := p.next(sdk)
 	if _, err := c.Chat.Completions.Update(ctx, id, openai.ChatCompletionUpdateParams{Metadata: shared.Metadata{"team": "new"}}); err != nil {

@@ -45,13 +45,13 @@ func TestBatches(t *testing.T) {
 			p.restart(t)
 		}
 		p.batch(t, other, p.lines(t, other, openai.FilePurposeBatch, line))
-		p.strange(t, "runs a file", file, func(c openai.Client, id string) error {
+		p.unseen(t, "runs a file", file, func(c openai.Client, id string) error {
 			return second(c.Batches.New(ctx, openai.BatchNewParams{InputFileID: id, Endpoint: openai.BatchNewParamsEndpointV1ChatCompletions,
 				CompletionWindow: openai.BatchNewParamsCompletionWindow24h}))
 		})
 		id := p.batch(t, sdk, file)
-		p.strange(t, "cancels a batch", id, func(c openai.Client, id string) error { return second(c.Batches.Cancel(ctx, id)) })
-		p.strange(t, "looks at a batch", id, func(c openai.Client, id string) error { return second(c.Batches.Get(ctx, id)) })
+		p.unseen(t, "cancels a batch", id, func(c openai.Client, id string) error { return second(c.Batches.Cancel(ctx, id)) })
+		p.unseen(t, "looks at a batch", id, func(c openai.Client, id string) error { return second(c.Batches.Get(ctx, id)) })
 		want := openai.BatchStatusCompleted
 		if i%2 == 0 {
 			want = openai.BatchStatusCancelled
@@ -66,7 +66,7 @@ func TestBatches(t *testing.T) {
 			t.Fatalf("%+v, %v", b, err)
 		}
 		if b.OutputFileID != "" {
-			p.strange(t, "reads a result", b.OutputFileID, func(c openai.Client, id string) error { return second(c.Files.Content(ctx, id)) })
+			p.unseen(t, "reads a result", b.OutputFileID, func(c openai.Client, id string) error { return second(c.Files.Content(ctx, id)) })
 			c = p.next(sdk)
 			if f, err := c.Files.Get(ctx, b.OutputFileID); err != nil || f.ID != b.OutputFileID {
 				t.Errorf("%+v, %v", f, err)
@@ -148,7 +148,7 @@ func (p *pair) tuned(t *testing.T, id string) {
 			return second(c.FineTuning.Jobs.Checkpoints.List(ctx, id, openai.FineTuningJobCheckpointListParams{}))
 		},
 	} {
-		p.strange(t, what, id, reach)
+		p.unseen(t, what, id, reach)
 	}
 	c := p.next(sdk)
 	if j, err := c.FineTuning.Jobs.Pause(ctx, id); err != nil || j.Status != "paused" {
@@ -179,7 +179,7 @@ func (p *pair) tuned(t *testing.T, id string) {
 	if err != nil || len(points) != 3 {
 		t.Errorf("%q, %v", points, err)
 	}
-	p.strange(t, "reads the results", j.ResultFiles[0], func(c openai.Client, id string) error { return second(c.Files.Content(ctx, id)) })
+	p.unseen(t, "reads the results", j.ResultFiles[0], func(c openai.Client, id string) error { return second(c.Files.Content(ctx, id)) })
 	c = p.next(sdk)
 	if f, err := c.Files.Get(ctx, j.ResultFiles[0]); err != nil || f.ID != j.ResultFiles[0] {
 		t.Errorf("%+v, %v", f, err)

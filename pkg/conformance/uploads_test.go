@@ -7,19 +7,23 @@ import (
 	"testing"
 
 	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
 )
 
 // file uploads a file through the next replica.
-func (p *pair) file(t *testing.T, of, content string) (id string) {
+func (p *pair) file(t *testing.T, of, content string, opts ...option.RequestOption) (id string) {
 	t.Helper()
 	c := p.next(of)
-	f, err := c.Files.New(t.Context(), openai.FileNewParams{Purpose: openai.FilePurposeAssistants,
-		File: openai.File(strings.NewReader(content), "in.txt", "text/plain")})
+	f, err := c.Files.New(t.Context(), text(content), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	whole(t, f)
 	return f.ID
+}
+
+func text(content string) openai.FileNewParams {
+	return openai.FileNewParams{Purpose: openai.FilePurposeAssistants, File: openai.File(strings.NewReader(content), "in.txt", "text/plain")}
 }
 
 // reads checks what is read where a file can be downloaded.
@@ -53,11 +57,11 @@ func TestUploads(t *testing.T) {
 				p.restart(t)
 			}
 		}
-		p.foreign(t, "completes an upload", func(c openai.Client) error {
+		p.unseen(t, "completes an upload", upload, func(c openai.Client, upload string) error {
 			return second(c.Uploads.Complete(ctx, upload, openai.UploadCompleteParams{PartIDs: ids}))
 		})
-		p.foreign(t, "cancels an upload", func(c openai.Client) error { return second(c.Uploads.Cancel(ctx, upload)) })
-		p.foreign(t, "adds to an upload", func(c openai.Client) error {
+		p.unseen(t, "cancels an upload", upload, func(c openai.Client, upload string) error { return second(c.Uploads.Cancel(ctx, upload)) })
+		p.unseen(t, "adds to an upload", upload, func(c openai.Client, upload string) error {
 			return second(c.Uploads.Parts.New(ctx, upload, openai.UploadPartNewParams{Data: strings.NewReader("x")}))
 		})
 		c := p.next(sdk)
@@ -77,7 +81,7 @@ func TestUploads(t *testing.T) {
 			t.Errorf("an upload of %s became a file of %s", of, in)
 		}
 		p.use(t, files[i])
-		p.foreign(t, "reads the file", func(c openai.Client) error { return second(c.Files.Content(ctx, files[i])) })
+		p.unseen(t, "reads the file", files[i], func(c openai.Client, id string) error { return second(c.Files.Content(ctx, id)) })
 	}
 	p.files(t, sdk, files)
 	p.files(t, other, nil)

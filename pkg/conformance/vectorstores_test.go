@@ -7,19 +7,22 @@ import (
 	"testing"
 
 	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/packages/param"
 	"github.com/openai/openai-go/v3/shared"
 )
 
-// beside uploads files until one lies in the account: who makes it cannot say where.
-func (p *pair) beside(t *testing.T, account, content string) (id string) {
+// beside has something made where an object lies, at which it cannot point.
+func beside(id string) option.RequestOption { return option.WithHeader("X-Proxy-Beside", id) }
+
+// fileIn uploads files until one lies in the account: of one that is to lie beside nothing nobody can say where.
+func (p *pair) fileIn(t *testing.T, account, content string) (id string) {
 	t.Helper()
 	for range 30 {
-		if id = p.file(t, sdk, content); p.holder(t, "/v1/files/"+id) == account {
-			p.get(t, id)
+		id = p.file(t, sdk, content)
+		if p.get(t, id); p.holder(t, "/v1/files/"+id) == account {
 			return id
 		}
-		p.get(t, id)
 	}
 	t.Fatalf("none of 30 files lies in account %s", account)
 	return ""
@@ -40,20 +43,21 @@ func TestVectorStores(t *testing.T) {
 	p := newPair(t)
 	var stores []string
 	for i, account := range []string{"a", "b", "c"} {
-		first := p.beside(t, account, "The quick brown fox")
+		first := p.fileIn(t, account, "The quick brown fox")
 		store := p.store(t, first)
 		stores = append(stores, store)
 		if in := p.holder(t, "/v1/vector_stores/"+store); in != account {
 			t.Errorf("a store in %s with a file in %s", in, account)
 		}
-		dog := p.beside(t, account, "A lazy dog sleeps")
+		dog := p.file(t, sdk, "A lazy dog sleeps", beside(store))
 		p.filesOfStore(t, store, first, dog)
 		if i == 1 {
 			p.restart(t)
 		}
 		p.search(t, store, dog)
-		p.batches(t, store, first, p.beside(t, account, "one"), p.beside(t, account, "two"), p.beside(t, account, "three"))
-		p.takenOut(t, store, first, dog)
+		p.batches(t, store, first, p.file(t, sdk, "one", beside(store)), p.file(t, sdk, "two", beside(store)), p.file(t, sdk, "three", beside(store)))
+		p.takenOut(t, store, dog)
+		p.polled(t, store)
 		p.mixed(t, store, account)
 		p.foreignStore(t, store, first)
 	}
@@ -162,18 +166,22 @@ func (p *pair) batches(t *testing.T, store, there, one, two, three string) {
 	if late, err = c.VectorStores.FileBatches.Cancel(ctx, store, late.ID); err != nil || late.Status != "cancelled" || late.FileCounts.Cancelled != 1 {
 		t.Errorf("%+v, %v", late, err)
 	}
-	p.foreign(t, "makes a batch", func(c openai.Client) error {
+	p.unseen(t, "makes a batch", store, func(c openai.Client, store string) error {
 		return second(c.VectorStores.FileBatches.New(ctx, store, openai.VectorStoreFileBatchNewParams{FileIDs: []string{there}}))
 	})
-	p.foreign(t, "gets a batch", func(c openai.Client) error { return second(c.VectorStores.FileBatches.Get(ctx, store, batch.ID)) })
-	p.foreign(t, "cancels a batch", func(c openai.Client) error { return second(c.VectorStores.FileBatches.Cancel(ctx, store, batch.ID)) })
-	p.foreign(t, "lists a batch", func(c openai.Client) error {
+	p.unseen(t, "gets a batch", store, func(c openai.Client, store string) error {
+		return second(c.VectorStores.FileBatches.Get(ctx, store, batch.ID))
+	})
+	p.unseen(t, "cancels a batch", store, func(c openai.Client, store string) error {
+		return second(c.VectorStores.FileBatches.Cancel(ctx, store, batch.ID))
+	})
+	p.unseen(t, "lists a batch", store, func(c openai.Client, store string) error {
 		return second(c.VectorStores.FileBatches.ListFiles(ctx, store, batch.ID, openai.VectorStoreFileBatchListFilesParams{}))
 	})
 }
 
 // takenOut takes a file out of a store: the file itself stays.
-func (p *pair) takenOut(t *testing.T, store, first, dog string) {
+func (p *pair) takenOut(t *testing.T, store, dog string) {
 	t.Helper()
 	c := p.next(sdk)
 	if gone, err := c.VectorStores.Files.Delete(t.Context(), store, dog); err != nil || !gone.Deleted || gone.ID != dog {
@@ -189,6 +197,24 @@ func (p *pair) takenOut(t *testing.T, store, first, dog string) {
 	if s, err := c.VectorStores.Get(t.Context(), store); err != nil || fmt.Sprint(s.FileCounts.Completed, s.FileCounts.Cancelled, s.FileCounts.Total) != "3 1 4" {
 		t.Errorf("%+v, %v", s, err)
 	}
+}
+
+// polled uploads files and puts them into a store in one go, alone and as a batch, and waits until that is done.
+func (p *pair) polled(t *testing.T, store string) {
+	t.Helper()
+	c := p.next(sdk)
+	file, err := c.VectorStores.Files.UploadAndPoll(t.Context(), store, text("x"), 10, beside(store))
+	if err != nil || file.Status != openai.VectorStoreFileStatusCompleted {
+		t.Errorf("%+v, %v", file, err)
+	}
+	c = p.next(sdk)
+	batch, err := c.VectorStores.FileBatches.UploadAndPoll(t.Context(), store, []openai.FileNewParams{text("y"), text("z"), text("!")}, nil, 10, beside(store))
+	if err != nil || batch.Status != openai.VectorStoreFileBatchStatusCompleted || batch.FileCounts.Completed != 3 {
+		t.Errorf("%+v, %v", batch, err)
+	}
+	p.unseen(t, "uploads beside a store", store, func(c openai.Client, store string) error {
+		return second(c.Files.New(t.Context(), text("x"), beside(store)))
+	})
 }
 
 // mixed tries to put a file of another account into a store: it is told so, and no key is asked.
@@ -212,26 +238,30 @@ func (p *pair) mixed(t *testing.T, store, account string) {
 func (p *pair) foreignStore(t *testing.T, store, file string) {
 	t.Helper()
 	ctx, theirs := t.Context(), p.file(t, other, "theirs")
-	for what, reach := range map[string]func(openai.Client) error{
-		"changes a store": func(c openai.Client) error {
+	for what, reach := range map[string]func(openai.Client, string) error{
+		"changes a store": func(c openai.Client, store string) error {
 			return second(c.VectorStores.Update(ctx, store, openai.VectorStoreUpdateParams{Name: param.NewOpt("x")}))
 		},
-		"searches a store": func(c openai.Client) error {
+		"searches a store": func(c openai.Client, store string) error {
 			return second(c.VectorStores.Search(ctx, store, openai.VectorStoreSearchParams{Query: openai.VectorStoreSearchParamsQueryUnion{OfString: param.NewOpt("fox")}}))
 		},
-		"lists the files": func(c openai.Client) error {
+		"lists the files": func(c openai.Client, store string) error {
 			return second(c.VectorStores.Files.List(ctx, store, openai.VectorStoreFileListParams{}))
 		},
-		"puts a file into it": func(c openai.Client) error {
+		"puts a file into it": func(c openai.Client, store string) error {
 			return second(c.VectorStores.Files.New(ctx, store, openai.VectorStoreFileNewParams{FileID: theirs}))
 		},
-		"makes a store of a file": func(c openai.Client) error {
-			return second(c.VectorStores.New(ctx, openai.VectorStoreNewParams{FileIDs: []string{file}}))
+		"gets a file": func(c openai.Client, store string) error { return second(c.VectorStores.Files.Get(ctx, store, file)) },
+		"reads a file": func(c openai.Client, store string) error {
+			return second(c.VectorStores.Files.Content(ctx, store, file))
 		},
-		"gets a file":   func(c openai.Client) error { return second(c.VectorStores.Files.Get(ctx, store, file)) },
-		"reads a file":  func(c openai.Client) error { return second(c.VectorStores.Files.Content(ctx, store, file)) },
-		"takes one out": func(c openai.Client) error { return second(c.VectorStores.Files.Delete(ctx, store, file)) },
+		"takes one out": func(c openai.Client, store string) error {
+			return second(c.VectorStores.Files.Delete(ctx, store, file))
+		},
 	} {
-		p.foreign(t, what, reach)
+		p.unseen(t, what, store, reach)
 	}
+	p.unseen(t, "makes a store of a file", file, func(c openai.Client, file string) error {
+		return second(c.VectorStores.New(ctx, openai.VectorStoreNewParams{FileIDs: []string{file}}))
+	})
 }

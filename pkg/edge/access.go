@@ -6,67 +6,93 @@ import (
 	"log/slog"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"openai-api-proxy/pkg/proxy"
 )
 
-// access writes the access record: as the line of JSON that slog would write, without what slog allocates for it, where
-// there is a writer for that, else through the log.
+// access writes the access record: as the line of JSON that slog would write, without what slog costs, where there is a
+// writer for that, else through the log.
 func (e *Edge) access(level slog.Level, rec *proxy.Record) {
 	if !e.Log.Enabled(context.Background(), level) {
 		return
 	}
 	if e.AccessLog == nil {
-		e.Log.LogAttrs(context.Background(), level, "request", attributes(nil, rec)...)
+		var attrs attributes
+		describe(&attrs, rec)
+		e.Log.LogAttrs(context.Background(), level, "request", attrs...)
 		return
 	}
-	line := e.lines.Get().(*[]byte)
-	var room [32]slog.Attr // stays on the stack
-	*line = appendLine((*line)[:0], level, time.Now(), attributes(room[:0], rec))
-	_, _ = e.AccessLog.Write(*line) // a log that cannot be written is nobody's request's fault
-	e.lines.Put(line)
+	l := e.lines.Get().(*line)
+	l.begin(level, time.Now())
+	describe(l, rec)
+	l.text = append(l.text, "}\n"...)
+	_, _ = e.AccessLog.Write(l.text) // a log that cannot be written is nobody's request's fault
+	e.lines.Put(l)
 }
 
-// attributes appends the access record. Nothing in it is a secret or a caller's free text but the model, whose length is
-// bound.
-func attributes(attrs []slog.Attr, rec *proxy.Record) []slog.Attr {
-	attrs = append(attrs,
-		slog.String("id", rec.ID), slog.String("method", rec.Method), slog.String("operation", rec.Operation),
-		slog.Int("status", rec.Status), slog.String("client", rec.Client), slog.String("ip", rec.ClientIP),
-		slog.String("model", printable(rec.Model)), slog.Bool("stream", rec.Stream),
-		slog.String("key", rec.Key), slog.Int("attempts", len(rec.Attempts)),
-		slog.Int64("input_tokens", rec.Usage.Input), slog.Int64("cached_tokens", rec.Usage.Cached),
-		slog.Int64("output_tokens", rec.Usage.Output), slog.Int64("reasoning_tokens", rec.Usage.Reasoning),
-		slog.String("usage", string(rec.Usage.Basis)),
-		slog.Int64("bytes_in", rec.BytesIn), slog.Int64("bytes_out", rec.BytesOut),
-		slog.Float64("first_byte_ms", milliseconds(rec.FirstByte)), slog.Float64("total_ms", milliseconds(rec.Total)))
+// members takes those of the access record, in order.
+type members interface {
+	String(name, value string)
+	Int(name string, n int64)
+	Bool(name string, is bool)
+	Milliseconds(name string, d time.Duration)
+	Dollars(name string, nanoUSD int64)
+	Strings(name string, values []string)
+}
+
+// describe tells the access record. Nothing in it is a secret or a caller's free text but the model, whose length is bound.
+func describe(to members, rec *proxy.Record) {
+	to.String("id", rec.ID)
+	to.String("method", rec.Method)
+	to.String("operation", rec.Operation)
+	to.Int("status", int64(rec.Status))
+	to.String("client", rec.Client)
+	to.String("ip", rec.ClientIP)
+	to.String("model", printable(rec.Model))
+	to.Bool("stream", rec.Stream)
+	to.String("key", rec.Key)
+	to.Int("attempts", int64(len(rec.Attempts)))
+	to.Int("input_tokens", rec.Usage.Input)
+	to.Int("cached_tokens", rec.Usage.Cached)
+	to.Int("output_tokens", rec.Usage.Output)
+	to.Int("reasoning_tokens", rec.Usage.Reasoning)
+	to.String("usage", string(rec.Usage.Basis))
+	to.Int("bytes_in", rec.BytesIn)
+	to.Int("bytes_out", rec.BytesOut)
+	to.Milliseconds("first_byte_ms", rec.FirstByte)
+	to.Milliseconds("total_ms", rec.Total)
+	describeMore(to, rec)
+}
+
+// describeMore tells what few requests have.
+func describeMore(to members, rec *proxy.Record) {
 	if s := rec.Session; s != nil {
-		attrs = append(attrs, slog.Int64("messages_in", s.Sent), slog.Int64("messages_out", s.Received), slog.Int("close", s.Code))
+		to.Int("messages_in", s.Sent)
+		to.Int("messages_out", s.Received)
+		to.Int("close", int64(s.Code))
 	}
 	if rec.Priced {
-		attrs = append(attrs, slog.Any("cost_usd", json.Number(proxy.DollarText(rec.Cost))))
+		to.Dollars("cost_usd", rec.Cost)
 	}
 	if rec.Upstream != "" {
-		attrs = append(attrs, slog.String("upstream_id", printable(rec.Upstream)))
+		to.String("upstream_id", printable(rec.Upstream))
 	}
 	if rec.Fault != "" {
-		attrs = append(attrs, slog.String("fault", string(rec.Fault)))
+		to.String("fault", string(rec.Fault))
 	}
 	if rec.Cause != "" {
-		attrs = append(attrs, slog.String("cause", rec.Cause))
+		to.String("cause", rec.Cause)
 	}
 	if rec.Cut || rec.Gone || rec.Broken {
-		attrs = append(attrs, slog.String("ended", ended(rec)))
+		to.String("ended", ended(rec))
 	}
 	if len(rec.Attempts) > 1 {
 		tries := make([]string, len(rec.Attempts))
 		for i, a := range rec.Attempts {
 			tries[i] = a.Key + ":" + a.Outcome.String()
 		}
-		attrs = append(attrs, slog.Any("tries", tries))
+		to.Strings("tries", tries)
 	}
-	return attrs
 }
 
 func ended(rec *proxy.Record) string {
@@ -80,51 +106,53 @@ func ended(rec *proxy.Record) string {
 	}
 }
 
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+// attributes are the members for slog.
+type attributes []slog.Attr
 
-// appendLine appends what slog's JSON handler writes of a record with these attributes.
-func appendLine(b []byte, level slog.Level, at time.Time, attrs []slog.Attr) []byte {
-	b = append(b, `{"time":"`...)
+func (a *attributes) String(name, value string)            { *a = append(*a, slog.String(name, value)) }
+func (a *attributes) Int(name string, n int64)             { *a = append(*a, slog.Int64(name, n)) }
+func (a *attributes) Bool(name string, is bool)            { *a = append(*a, slog.Bool(name, is)) }
+func (a *attributes) Strings(name string, values []string) { *a = append(*a, slog.Any(name, values)) }
+
+func (a *attributes) Milliseconds(name string, d time.Duration) {
+	*a = append(*a, slog.Float64(name, float64(d.Microseconds())/1000))
+}
+
+func (a *attributes) Dollars(name string, nanoUSD int64) {
+	*a = append(*a, slog.Any(name, json.Number(proxy.DollarText(nanoUSD))))
+}
+
+// line is what slog's JSON handler writes of a record with these members.
+type line struct{ text []byte }
+
+func (l *line) begin(level slog.Level, at time.Time) {
+	b := append(l.text[:0], `{"time":"`...)
 	b = at.AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `","level":"`...)
 	b = append(b, level.String()...)
-	b = append(b, `","msg":"request"`...)
-	for i := range attrs {
-		b = append(b, ',', '"')
-		b = append(b, attrs[i].Key...) // our own names: nothing to escape
-		b = append(b, '"', ':')
-		b = appendValue(b, attrs[i].Value)
-	}
-	return append(b, '}', '\n')
+	l.text = append(b, `","msg":"request"`...)
 }
 
-func appendValue(b []byte, v slog.Value) []byte {
-	switch v.Kind() {
-	case slog.KindString:
-		return appendText(b, v.String())
-	case slog.KindInt64:
-		return strconv.AppendInt(b, v.Int64(), 10)
-	case slog.KindBool:
-		return strconv.AppendBool(b, v.Bool())
-	case slog.KindFloat64:
-		return strconv.AppendFloat(b, v.Float64(), 'f', -1, 64)
-	}
-	if n, isNumber := v.Any().(json.Number); isNumber {
-		return append(b, n...)
-	}
-	text, _ := json.Marshal(v.Any()) // the few that are lists
-	return append(b, text...)
+// named appends the name of a member, which is one of our own: there is nothing to escape.
+func (l *line) named(name string) []byte {
+	b := append(l.text, ',', '"')
+	b = append(b, name...)
+	return append(b, '"', ':')
 }
 
-// appendText appends a string of JSON. Nearly all need no escapes.
-func appendText(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			text, _ := json.Marshal(s)
-			return append(b, text...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
+func (l *line) String(name, value string) { l.text = proxy.AppendText(l.named(name), value) }
+func (l *line) Int(name string, n int64)  { l.text = strconv.AppendInt(l.named(name), n, 10) }
+func (l *line) Bool(name string, is bool) { l.text = strconv.AppendBool(l.named(name), is) }
+
+func (l *line) Milliseconds(name string, d time.Duration) {
+	l.text = proxy.AppendDecimal(l.named(name), d.Microseconds(), 1000)
+}
+
+func (l *line) Dollars(name string, nanoUSD int64) {
+	l.text = proxy.AppendDollars(l.named(name), nanoUSD)
+}
+
+func (l *line) Strings(name string, values []string) {
+	text, _ := json.Marshal(values)
+	l.text = append(l.named(name), text...)
 }

@@ -24,7 +24,9 @@ func records() map[string]*proxy.Record {
 	strange.Client = "\t"
 	cut.Fault, cut.Cause, cut.Cut, cut.Gone = proxy.UpstreamError, "dial tcp: \"refused\"", true, true
 	cut.Attempts = append(cut.Attempts, proxy.Attempt{Key: "k\"2", Outcome: proxy.KeyFailed})
-	return map[string]*proxy.Record{"usual": &usual, "strange": &strange, "cut": &cut, "empty": {}}
+	priced := usual
+	priced.Cost, priced.Priced, priced.FirstByte, priced.Total = 62_850, true, 7*time.Microsecond, 20*time.Millisecond
+	return map[string]*proxy.Record{"priced": &priced, "usual": &usual, "strange": &strange, "cut": &cut, "empty": {}}
 }
 
 // TestAccessLine compares the line with what slog makes of the same record.
@@ -36,7 +38,7 @@ func TestAccessLine(t *testing.T) {
 			access io.Writer
 		}{{&want, nil}, {&got, &got}} {
 			e := &Edge{Options: Options{Log: slog.New(slog.NewJSONHandler(to.out, nil)), AccessLog: to.access}}
-			e.lines.New = func() any { return new([]byte) }
+			e.lines.New = func() any { return new(line) }
 			e.access(slog.LevelInfo, rec)
 			e.access(slog.LevelDebug, rec) // not of the log's level
 		}
@@ -63,11 +65,11 @@ func TestAccessLine(t *testing.T) {
 }
 
 func BenchmarkAccess(b *testing.B) {
-	rec := records()["usual"]
+	rec := records()["priced"]
 	for name, to := range map[string]io.Writer{"slog": nil, "line": io.Discard} {
 		b.Run(name, func(b *testing.B) {
 			e := &Edge{Options: Options{Log: slog.New(slog.NewJSONHandler(io.Discard, nil)), AccessLog: to}}
-			e.lines.New = func() any { return new([]byte) }
+			e.lines.New = func() any { return new(line) }
 			b.ReportAllocs()
 			for b.Loop() {
 				e.access(slog.LevelInfo, rec)

@@ -36,7 +36,7 @@ func allowed(client *proxy.Client, call *proxy.Call) error {
 	if !client.Restricted() {
 		return nil
 	}
-	if call.Op.Tokens == openai.TokensUnseen {
+	if call.Op.Tokens == openai.TokensUnseen || call.Op.Socket && openai.QueryNames(call.Query, "call_id") {
 		return proxy.Faultf(proxy.EndpointNotAllowed,
 			"a client with limits of models, tokens or money may not use this endpoint: what it uses is not seen here")
 	}

@@ -78,14 +78,14 @@ type Edge struct {
 	ready   atomic.Bool
 	leaving atomic.Bool
 	serving atomic.Int64
-	lines   sync.Pool // of *[]byte, for the access log
+	lines   sync.Pool // of *line, for the access log
 }
 
 // New makes an Edge that is not ready yet and serves no call; see Ready and Use.
 func New(o Options) *Edge {
 	gin.SetMode(gin.ReleaseMode)
 	e := &Edge{Options: o, bodies: newBodies(o.MaxBody)}
-	e.lines.New = func() any { return new([]byte) }
+	e.lines.New = func() any { return new(line) }
 	e.metrics = newMetrics(o.Metrics, e.Serving)
 	e.sockets = newSockets(o.Metrics)
 	e.engine = e.NewEngine(e.cors)
@@ -153,8 +153,12 @@ func (e *Edge) api(c *gin.Context) {
 	if err == nil {
 		err = e.readHead(call, rec)
 	}
-	if err == nil {
-		err = e.serve(view, c.Request, c.Writer, call, rec)
+	switch {
+	case err != nil:
+	case e.KeepBodies != 0:
+		err = e.serveKeeping(view, c.Request, c.Writer, call, rec)
+	default:
+		err = view.Relay.Serve(c.Request.Context(), c.Writer, call, rec)
 	}
 	if err != nil {
 		e.fail(c, err)

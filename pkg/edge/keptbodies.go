@@ -26,11 +26,8 @@ func (k *keeper) Write(p []byte) (int, error) {
 	return k.ResponseWriter.Write(p)
 }
 
-// serve serves the call, and keeps the beginnings of both bodies if that is wanted.
-func (e *Edge) serve(view *View, req *http.Request, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record) error {
-	if e.KeepBodies == 0 {
-		return view.Relay.Serve(req.Context(), w, call, rec)
-	}
+// serveKeeping serves the call and keeps the beginnings of both bodies.
+func (e *Edge) serveKeeping(view *View, req *http.Request, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record) error {
 	asked := call.Body // before the relay adds anything to it
 	k := &keeper{ResponseWriter: w, most: int(e.KeepBodies)}
 	err := view.Relay.Serve(req.Context(), k, call, rec)

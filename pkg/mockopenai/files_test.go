@@ -108,3 +108,33 @@ func TestContainers(t *testing.T) {
 	equal(t, "nothing", u.refused("POST", files, `{}`, 400), "missing_required_parameter file")
 	equal(t, "the file it was made of", string(u.get("/v1/files/"+file+"/content").body), "1,2")
 }
+
+func TestBatches(t *testing.T) {
+	u := start(t)
+	lines := `{"custom_id":"one","method":"POST","url":"/v1/chat/completions","body":{"model":"gpt-4o-mini","messages":[]}}
+{"custom_id":"two","method":"POST","url":"/v1/embeddings","body":{"model":"x"}}
+no line
+{"custom_id":"three","method":"POST","url":"/v1/chat/completions","body":{"model":"gpt-4o"}}`
+	batch := u.post("/v1/batches", `{"input_file_id":"`+u.file(lines)+`","endpoint":"/v1/chat/completions","completion_window":"24h"}`)
+	equal(t, "at once", batch.get("status").Str+batch.get("output_file_id").Str, "validating")
+	path := "/v1/batches/" + batch.get("id").Str
+	batch = u.get(path)
+	equal(t, "when looked at", batch.get("status").Str, "completed")
+	for field, want := range map[string]string{"total": "4", "completed": "2", "failed": "2"} {
+		equal(t, field, batch.get("request_counts."+field).Raw, want)
+	}
+	for field, want := range map[string]string{"output_file_id": `["one","three"]`, "error_file_id": `["two",null]`} {
+		result := u.get("/v1/files/" + batch.get(field).Str + "/content")
+		equal(t, field, result.get("..#.custom_id").Raw, want)
+		equal(t, "status", result.get("..0.response.status_code").String(), map[string]string{"output_file_id": "200", "error_file_id": "400"}[field])
+		equal(t, "length", u.get("/v1/files/"+batch.get(field).Str).get("bytes").Int(), int64(len(result.body)))
+	}
+	output := u.get("/v1/files/" + batch.get("output_file_id").Str + "/content")
+	equal(t, "answer", output.get("..1.response.body.model").Str+output.get("..1.response.body.choices.0.message.role").Str, "gpt-4oassistant")
+	equal(t, "once", u.get(path).get("output_file_id").Str, batch.get("output_file_id").Str)
+	of := u.post("/v1/batches", `{"input_file_id":"`+u.file(`{"custom_id":"r","url":"/v1/responses","body":{"model":"m"}}`)+`","endpoint":"/v1/responses"}`).get("id").Str
+	batch = u.get("/v1/batches/" + of)
+	answer := u.get("/v1/files/" + batch.get("output_file_id").Str + "/content")
+	equal(t, "a response", answer.get("response.body.object").Str+" "+answer.get("response.body.model").Str, "response m")
+	equal(t, "no errors", batch.get("error_file_id").Exists(), false)
+}

@@ -42,6 +42,7 @@ var kinds = []kind{
 	{"/v1/skills/*/versions", "skver_", "skill.version"},
 	{"/v1/audio/voice_consents", "cons_", "audio.voice_consent"},
 	{"/v1/audio/voices", "voice_", "audio.voice"},
+	{"/v1/realtime/calls", "rtc_", "realtime.call"}, // to make one stands for somebody who rings
 }
 
 // makers are paths that make an object of another collection.

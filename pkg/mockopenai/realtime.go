@@ -33,6 +33,10 @@ type session struct {
 
 // converse is a session until one side ends it.
 func (x *exchange) converse() {
+	if no := x.noCall(); no != nil {
+		x.refuse(*no)
+		return
+	}
 	c, err := websocket.Accept(x.w, x.r, &websocket.AcceptOptions{Subprotocols: []string{"realtime"}, InsecureSkipVerify: true})
 	if err != nil {
 		return // it has answered
@@ -56,6 +60,21 @@ func (x *exchange) converse() {
 		err = s.turn(ctx)
 	}
 	x.s.ends.add(err)
+}
+
+// noCall refuses a session beside a call that the account has not.
+func (x *exchange) noCall() *refusal {
+	id := x.r.URL.Query().Get("call_id")
+	if id == "" {
+		return nil
+	}
+	o, path := x.s.objects, "/v1/realtime/calls/"+id
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.shelfLocked(x.accountName()).byPath[path] == nil {
+		return missing(path)
+	}
+	return nil
 }
 
 // turn reads a message and does what it says.

@@ -110,7 +110,7 @@ func eachPointer(value gjson.Result, see func(name, id string)) {
 	}
 	value.ForEach(func(key, inner gjson.Result) bool {
 		switch {
-		case key.Str == "metadata" || key.Str == "item": // the caller's own names
+		case key.Str == "metadata" || key.Str == "attributes" || key.Str == "item": // the caller's own names
 		case inner.Type == gjson.String:
 			see(key.Str, inner.Str)
 		case inner.IsArray() && inner.Get("0").Type == gjson.String:
@@ -164,15 +164,6 @@ func (x *exchange) item(o *objects, s *shelf, path string) any {
 		x.ask.doc.ForEach(func(name, value gjson.Result) bool { one.fields[name.Str] = json.RawMessage(value.Raw); return true })
 	}
 	return x.look(o, s, one)
-}
-
-// outcome is a file that the account was made.
-func (x *exchange) outcome(o *objects, s *shelf, purpose string) *object {
-	file := x.newFile(o, s, purpose, purpose+".jsonl", nil, 0)
-	file.content = []byte(`{"content_of":"` + file.id() + `"}`)
-	file.size = int64(len(file.content))
-	file.fields["bytes"] = file.size
-	return file
 }
 
 // list answers with a page of objects.

@@ -19,7 +19,7 @@ func (x *exchange) tune(o *objects, s *shelf, one *object) {
 		one.fields["status"] = "running"
 	case "running":
 		one.fields["status"], one.fields["fine_tuned_model"] = "succeeded", tunedModel(one)
-		one.fields["result_files"] = []string{x.outcome(o, s, "fine-tune-results").id()}
+		one.fields["result_files"] = []string{x.outcome(o, s, "fine-tune-results", nil).id()}
 	}
 }
 
@@ -28,16 +28,15 @@ func tunedModel(job *object) string {
 	return fmt.Sprintf("ft:%s:org-mock::%s", job.text("model"), suffix)
 }
 
-// pauseJob, resumeJob and cancelJob are POST /v1/fine_tuning/jobs/{id}/pause, resume and cancel. What is over cannot be changed.
+// pauseJob, resumeJob and cancelJob are POST /v1/fine_tuning/jobs/{id}/pause, resume and cancel. What is over stays as it is.
 func (x *exchange) pauseJob(_ *objects, _ *shelf, one *object) any  { return become(one, "paused") }
 func (x *exchange) resumeJob(_ *objects, _ *shelf, one *object) any { return become(one, "queued") }
 func (x *exchange) cancelJob(_ *objects, _ *shelf, one *object) any { return become(one, "cancelled") }
 
 func become(job *object, status string) any {
-	if now := job.fields["status"]; now == "succeeded" || now == "cancelled" {
-		return badRequest("", fmt.Sprintf("Job has already %v.", now))
+	if now := job.fields["status"]; now != "succeeded" && now != "cancelled" {
+		job.fields["status"] = status
 	}
-	job.fields["status"] = status
 	return job.fields
 }
 

@@ -2,8 +2,12 @@ package mockopenai_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
+	"sync"
 	"testing"
+
+	"github.com/tidwall/gjson"
 )
 
 // counts are those of a vector store or a batch of files.
@@ -102,4 +106,26 @@ func TestSearch(t *testing.T) {
 	equal(t, "no query", u.refused("POST", store+"/search", `{}`, 400), "missing_required_parameter query")
 	equal(t, "too many", u.refused("POST", store+"/search", `{"query":"x","max_num_results":51}`, 400), " max_num_results")
 	equal(t, "a filter", u.refused("POST", store+"/search", `{"query":"x","filters":{"type":"like","key":"a","value":"b"}}`, 400), " filters")
+}
+
+// Many who put files into one vector store and look at it do not meet: what one is shown is not changed by another meanwhile.
+func TestOneVectorStoreForMany(t *testing.T) {
+	u := start(t)
+	file := u.file("some words")
+	store := "/v1/vector_stores/" + u.post("/v1/vector_stores", `{}`).get("id").Str
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 10 {
+				for _, one := range []*http.Request{u.request("POST", store+"/file_batches", `{"file_ids":["`+file+`"]}`), u.request("GET", store, ""),
+					u.request("GET", store+"/files", ""), u.request("POST", store+"/search", `{"query":"words"}`), u.request("GET", "/v1/vector_stores", "")} {
+					if a := u.try(one); a.err != nil || a.StatusCode != 200 || !gjson.ValidBytes(a.body) {
+						t.Errorf("%s %s: %v %s", one.Method, one.URL.Path, a.err, a.body)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	equal(t, "in the end", counts(u.get(store)), "0 1 0 0 1")
 }

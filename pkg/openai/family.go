@@ -26,6 +26,7 @@ const (
 	Audio         Family = "audio"
 	Tunnels       Family = "tunnel"
 	Items         Family = "item"
+	Calls         Family = "call"
 )
 
 // families are all there are, with how their ids begin.
@@ -39,6 +40,7 @@ var families = []struct {
 	{Assistants, "asst_", false}, {Threads, "thread_", false}, {"eval", "eval_", false}, {Containers, "cntr_", false},
 	{Videos, "video_", false}, {Characters, "char_", false}, {Skills, "skill_", false}, {Consents, "cons_", false},
 	{Voices, "voice_", false}, {Audio, "audio_", true}, {Prompts, "pmpt_", false}, {Tunnels, "tunnel_", false},
+	{Calls, "rtc_", true},
 	{Items, "", true}, // of an answer; their ids begin in many ways
 }
 

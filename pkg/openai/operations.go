@@ -17,7 +17,7 @@ var (
 
 // closed are where the table's administration and minting lie, and what the upstream may add to them.
 var closed = []string{"/v1/organization", "/v1/organizations", "/v1/projects", "/v1/realtime/client_secrets",
-	"/v1/realtime/sessions", "/v1/realtime/transcription_sessions", "/v1/realtime/translations", "/v1/realtime/calls",
+	"/v1/realtime/sessions", "/v1/realtime/transcription_sessions", "/v1/realtime/translations",
 	"/v1/chatkit", "/v1/fine_tuning/checkpoints"}
 
 // Operations is the operation table. It does not change once it is made.

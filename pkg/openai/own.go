@@ -3,11 +3,12 @@ package openai
 import "strings"
 
 // isOwn reports whether what is within a member, at whatever depth that stands, has the caller's own names: labels, and the rows
-// that an evaluation goes through. A word among them that is also the name of a field points at nothing.
+// that an evaluation goes through. A word among them that is also the name of a field points at nothing. In a stored prompt the
+// variables have the caller's names, too, but their values are what the upstream reads: a file can be one, whatever it is called.
 func isOwn(top, name string) bool {
 	switch name {
 	case "metadata", "attributes":
-		return true
+		return top != "prompt"
 	case "item", "sample":
 		return top == "data_source"
 	}

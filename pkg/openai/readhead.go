@@ -12,13 +12,33 @@ import (
 // counts, as it does for most parsers; a reference counts wherever it stands. An unfinished body tells what it can.
 func ReadHead(body []byte) Head {
 	text := view(body)
-	doc := gjson.Parse(text)
-	if !doc.IsObject() {
-		return Head{}
+	r := new(headReader)
+	whole := members(text, func(name, value string) { r.member(name, parsed(value)) })
+	if !whole {
+		r = new(headReader)
+		r.broken(text)
 	}
-	r := headReader{names: make([]string, 0, 16)}
-	doc.ForEach(r.member)
-	r.head.Readable = isDocument(text) && !r.crowded
+	return r.done(whole)
+}
+
+// headReader is a head that is being read.
+type headReader struct {
+	head   Head
+	models int
+	bounds [3]int64 // by the names that a bound has: where two are given, either may be the one that holds
+	each   int64    // answers to each prompt
+	asked  int64    // prompts
+
+	names   [mostMembers]string // of the members so far
+	members int                 // how many those are
+
+	referred map[Reference]bool // those of the head
+	crowded  bool               // there were too many
+}
+
+// done is the head of a body that has been read.
+func (r *headReader) done(whole bool) Head {
+	r.head.Readable = whole && !r.crowded
 	r.head.Doubled = r.models > 1
 	r.head.MaxTokens = slices.Max(r.bounds[:])
 	if all := float64(max(r.each, 1)) * float64(max(r.asked, 1)); all > 1 {
@@ -27,21 +47,17 @@ func ReadHead(body []byte) Head {
 	return r.head
 }
 
-// headReader is a head that is being read.
-type headReader struct {
-	head   Head
-	models int
-	bounds [3]int64 // by the names that a bound has: where two are given, either may be the one that holds
-	names  []string // of the members so far
-	each   int64    // answers to each prompt
-	asked  int64    // prompts
-
-	referred map[Reference]bool // those of the head
-	crowded  bool               // there were too many
+// broken reads of a body that is no document what can be read.
+func (r *headReader) broken(text string) {
+	if doc := gjson.Parse(text); doc.IsObject() {
+		doc.ForEach(func(key, value gjson.Result) bool {
+			r.member(key.String(), value)
+			return true
+		})
+	}
 }
 
-func (r *headReader) member(key, value gjson.Result) bool {
-	name := key.String()
+func (r *headReader) member(name string, value gjson.Result) {
 	switch name {
 	case "model":
 		r.models++
@@ -74,7 +90,6 @@ func (r *headReader) member(key, value gjson.Result) bool {
 	}
 	r.reference(name, value)
 	r.limit(name, value)
-	return true
 }
 
 // bound is a number of tokens; what is none, or not above zero, bounds nothing.

@@ -85,6 +85,11 @@ func FuzzReadHead(f *testing.F) {
 			}
 			return
 		}
+		r := new(headReader)
+		r.broken(string(body))
+		if byGJSON := r.done(true); !reflect.DeepEqual(h, byGJSON) {
+			t.Errorf("%q:\n%+v, and gjson reads\n%+v", body, h, byGJSON)
+		}
 		model, _ := want["model"].(string)
 		if !h.Readable || isASCII(model) && h.Model != model {
 			t.Errorf("%q: %+v, want %q", body, h, model)

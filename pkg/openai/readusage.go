@@ -17,10 +17,33 @@ func usageIn(text string) (Usage, bool) {
 	if !usage.IsObject() {
 		usage = gjson.Get(text, "response.usage")
 	}
-	return usageOf(usage)
+	return usageOf(usage.Raw)
 }
 
-// usagesTried is how many objects named "usage" are looked at in a tail. One is there; an upstream that sends
+// usageAtEnd finds the usage in a whole document. Mostly it stands near the end, and nothing but the document is closed behind
+// it: then it is of the top level, and nobody need read what stands before it.
+func usageAtEnd(text string) (Usage, bool) {
+	i := len(text)
+	for range usagesTried {
+		if i = strings.LastIndexByte(text[:i], '{'); i < 0 {
+			break
+		}
+		name, isMember := strings.CutSuffix(beforeSpace(text[:i]), ":")
+		name, isUsage := strings.CutSuffix(beforeSpace(name), view(usageName))
+		if !isMember || !isUsage || strings.HasSuffix(name, `\`) {
+			continue
+		}
+		var all figures
+		v := validate(text[i:])
+		if !tooDeep(text[i:]) && v.find(usageNames[:], all[:]) && v.others('}', v.member) && v.ended() {
+			return all.usage()
+		}
+		break
+	}
+	return usageIn(text)
+}
+
+// usagesTried is how many objects, or objects named "usage", are looked at from the end. One is there; an upstream that sends
 // thousands, none of them whole, must not cost thousands of looks.
 const usagesTried = 8
 
@@ -35,7 +58,7 @@ func usageInTail(text string) (Usage, bool) {
 		}
 		var object json.RawMessage
 		if json.NewDecoder(strings.NewReader(valueAt(text, i))).Decode(&object) == nil {
-			if usage, ok := usageOf(gjson.ParseBytes(object)); ok {
+			if usage, ok := usageOf(string(object)); ok {
 				return usage, true
 			}
 		}
@@ -75,12 +98,19 @@ const mostTokens = 1 << 53
 
 // usageOf reads a whole usage object in any of its forms; false for others, such as that of a transcription which is
 // paid by the second, and for figures that cannot be.
-func usageOf(u gjson.Result) (Usage, bool) {
-	if !u.IsObject() || !gjson.Valid(u.Raw) {
+func usageOf(object string) (Usage, bool) {
+	var all figures
+	v := validate(object)
+	if v.blank(); tooDeep(object) || !v.find(usageNames[:], all[:]) || !v.ended() {
 		return Usage{}, false
 	}
-	var all [len(usageNames)]part
-	find(u, usageNames[:], all[:])
+	return all.usage()
+}
+
+// figures are the members of a usage that are read, in the order of their names.
+type figures [len(usageNames)]part
+
+func (all *figures) usage() (Usage, bool) {
 	form := all[:len(all)/2] // of responses
 	if form[0].kind != gjson.Number && form[1].kind != gjson.Number {
 		form = all[len(all)/2:] // of chat and completions
@@ -88,9 +118,7 @@ func usageOf(u gjson.Result) (Usage, bool) {
 	if form[0].kind != gjson.Number && form[1].kind != gjson.Number {
 		return Usage{}, false
 	}
-	var in, out [len(detailNames)]part
-	find(details(form[2], form[3]), detailNames[:], in[:])
-	find(details(form[4], form[5]), detailNames[:], out[:])
+	in, out := details(form[2], form[3]), details(form[4], form[5])
 	usage := Usage{Basis: Exact}
 	for _, figure := range [...]struct {
 		to   *int64
@@ -129,13 +157,14 @@ type part struct {
 	num  float64
 }
 
-// find reads the members of those names in one pass. Of two with one name it takes the first.
-func find(object gjson.Result, names []string, into []part) {
-	object.ForEach(func(key, value gjson.Result) bool {
-		if i := slices.Index(names, key.String()); i >= 0 && into[i].raw == "" {
-			into[i] = part{value.Raw, value.Type, value.Num}
+// find reads the members of those names of the object at hand, and reports whether it is whole. Of two with one name it
+// takes the first.
+func (v *validator) find(names []string, into []part) (whole bool) {
+	return v.object(func(name, value string) {
+		if i := slices.Index(names, name); i >= 0 && into[i].raw == "" {
+			v := parsed(value)
+			into[i] = part{value, v.Type, v.Num}
 		}
-		return true
 	})
 }
 
@@ -146,13 +175,12 @@ func (m *part) tokens() (int64, bool) {
 	return int64(m.num), true
 }
 
-// details is the object that says what a figure is made of, in the better of two spellings.
-func details(usual, other part) gjson.Result {
-	if strings.HasPrefix(usual.raw, "{") {
-		return gjson.Result{Type: gjson.JSON, Raw: usual.raw}
+// details are what a figure is made of, from the better of two spellings.
+func details(usual, other part) (all [len(detailNames)]part) {
+	if !strings.HasPrefix(usual.raw, "{") {
+		usual = other
 	}
-	if strings.HasPrefix(other.raw, "{") {
-		return gjson.Result{Type: gjson.JSON, Raw: other.raw}
-	}
-	return gjson.Result{}
+	v := validate(usual.raw)
+	v.find(detailNames[:], all[:])
+	return all
 }

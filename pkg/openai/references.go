@@ -41,6 +41,9 @@ func (r *headReader) reference(name string, value gjson.Result) {
 		r.referByMember(name, "id", Prompts, value)
 	case name == "audio":
 		r.eachOf(value, "voice", func(voice gjson.Result) { r.referByVoice("audio.voice", voice) })
+		r.eachOf(value, "output", func(output gjson.Result) { // of a session
+			r.eachOf(output, "voice", func(voice gjson.Result) { r.referByVoice("audio.output.voice", voice) })
+		})
 	case name == "input" || name == "items":
 		r.referByItems(name, value)
 	case name == "data_source":

@@ -32,6 +32,8 @@ func TestReferences(t *testing.T) {
 		"an id before its null": {`{"prompt":{"id":null,"id":"pmpt_1"}}`, "prompt.id=prompt:pmpt_1"},
 		"file of a prompt": {`{"prompt":{"id":"pmpt_1","variables":{"x":{"file_id":"file-1"}}}}`,
 			"prompt.id=prompt:pmpt_1 file_id=file:file-1"},
+		"file of a variable called as labels are": {`{"prompt":{"variables":{"metadata":{"file_id":"file-1"},"attributes":{"file_id":"file-2"}}}}`,
+			"file_id=file:file-1 file_id=file:file-2"},
 		"plain prompt": {`{"prompt":"a file_id"}`, ""},
 		"files in the input": {`{"input":[{"content":[{"file_id":"file-1"},{"file_id":"file-2"},{"file_id":"file-1"}]}]}`,
 			"file_id=file:file-1 file_id=file:file-2"},

@@ -57,7 +57,7 @@ func (s *Session) See(begin, end []byte) (t Told) {
 	if len(end) > 0 {
 		t.Usage, t.Used = usageInTail(view(end))
 	} else {
-		t.Usage, t.Used = usageOf(gjson.Get(view(begin), path))
+		t.Usage, t.Used = usageOf(gjson.Get(view(begin), path).Raw)
 	}
 	if t.Used {
 		s.add(t.Usage)

@@ -23,7 +23,7 @@ func TestTable(t *testing.T) {
 		}
 		seen[at] = true
 		count[op.Class]++
-		under := isClosed(op.Path) || at == "DELETE /v1/models/{model}"
+		under := isClosed(op.Path) || at == "DELETE /v1/models/{model}" || at == "POST /v1/realtime/calls" // beside what is open
 		if shut := op.Class >= Administration; shut != under {
 			t.Errorf("%s: closed %v, lies among what is closed %v", at, shut, under)
 		}
@@ -32,7 +32,7 @@ func TestTable(t *testing.T) {
 		}
 		checkObjects(t, at, op)
 	}
-	if count[Stateless] < 15 || count[Stateful] < 120 || count[Administration] < 110 || count[Minting] < 15 {
+	if count[Stateless] < 15 || count[Stateful] < 120 || count[Administration] < 110 || count[Minting] < 11 {
 		t.Errorf("%v", count)
 	}
 }

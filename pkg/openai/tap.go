@@ -180,7 +180,7 @@ func (t *Tap) final() *reading {
 	case !t.events && t.cut:
 		end.seeTail()
 	case !t.events:
-		end.learn(usageIn(view(t.line)))
+		end.learn(usageAtEnd(view(t.line)))
 	case !t.cut:
 		data := bytes.TrimSpace(bytes.TrimPrefix(t.line, dataField))
 		if bytes.Equal(data, doneData) || gjson.Valid(view(data)) {

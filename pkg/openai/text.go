@@ -16,6 +16,14 @@ func afterSpace[T string | []byte](text T) T {
 	return text
 }
 
+// beforeSpace is the text up to the end of its last token.
+func beforeSpace(text string) string {
+	for n := len(text); n > 0 && (text[n-1] == ' ' || text[n-1] == '\n' || text[n-1] == '\r' || text[n-1] == '\t'); n-- {
+		text = text[:n-1]
+	}
+	return text
+}
+
 // view is the bytes as a string without a copy: gjson copies what it is given as bytes, and a body may be tens of
 // megabytes. What is read from the view must not outlive the bytes, nor they change while it is read.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

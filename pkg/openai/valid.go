@@ -10,19 +10,25 @@ import (
 // what is plain in a string eight bytes at a time: a prompt of megabytes is one string, and going through it byte by byte
 // was half of what such a request cost. The text must not be nested too deep; see tooDeep.
 func valid(text string) bool {
-	v := validator{unsafe.Slice(unsafe.StringData(text), len(text)), 0}
+	v := validate(text)
 	v.blank()
-	if !v.value() {
-		return false
-	}
-	v.blank()
-	return v.at == len(v.text)
+	return v.value() && v.ended()
 }
 
 // validator is at a place in a text.
 type validator struct {
 	text []byte
 	at   int
+}
+
+func validate(text string) validator {
+	return validator{unsafe.Slice(unsafe.StringData(text), len(text)), 0}
+}
+
+// ended reports whether there is nothing more.
+func (v *validator) ended() bool {
+	v.blank()
+	return v.at == len(v.text)
 }
 
 // next is the byte at hand; 0 at the end.
@@ -50,17 +56,7 @@ func (v *validator) blank() {
 func (v *validator) value() bool {
 	switch c := v.next(); {
 	case c == '{':
-		return v.list('}', func() bool {
-			if !v.string() {
-				return false
-			}
-			v.blank()
-			if !v.take(':') {
-				return false
-			}
-			v.blank()
-			return v.value()
-		})
+		return v.list('}', v.member)
 	case c == '[':
 		return v.list(']', v.value)
 	case c == '"':
@@ -82,16 +78,34 @@ func (v *validator) list(end byte, element func() bool) bool {
 	if v.blank(); v.take(end) {
 		return true
 	}
-	for element() {
+	return element() && v.others(end, element)
+}
+
+// others is what follows an element, to the end of its list.
+func (v *validator) others(end byte, element func() bool) bool {
+	for {
 		if v.blank(); v.take(end) {
 			return true
 		}
 		if !v.take(',') {
 			return false
 		}
-		v.blank()
+		if v.blank(); !element() {
+			return false
+		}
 	}
-	return false
+}
+
+func (v *validator) member() bool { return v.string() && v.colon() >= 0 && v.value() }
+
+// colon is where the value of a member begins; -1: there is no colon before it.
+func (v *validator) colon() int {
+	v.blank()
+	if !v.take(':') {
+		return -1
+	}
+	v.blank()
+	return v.at
 }
 
 func (v *validator) word(w string) bool {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -39,11 +38,27 @@ func NanoDollars(text string) (int64, error) {
 
 // DollarText is an amount as plain decimal dollars, exactly: "0.5". It is a number in JSON too, and one that loses nothing
 // there: below 9 million dollars each nano-dollar is another binary fraction of 64 bits.
-func DollarText(nanoUSD int64) string {
-	sign, n := "", uint64(nanoUSD)
-	if nanoUSD < 0 {
-		sign, n = "-", -n
+func DollarText(nanoUSD int64) string { return string(AppendDollars(nil, nanoUSD)) }
+
+// AppendDollars appends the same text.
+func AppendDollars(b []byte, nanoUSD int64) []byte { return AppendDecimal(b, nanoUSD, nano) }
+
+// AppendDecimal appends n parts of a unit as a plain decimal number, exactly: of thousandths "1.5". How many parts a unit
+// has is a power of ten.
+func AppendDecimal(b []byte, n int64, parts uint64) []byte {
+	left := uint64(n)
+	if n < 0 {
+		b, left = append(b, '-'), -left
 	}
-	text := fmt.Sprintf("%s%d.%09d", sign, n/nano, n%nano)
-	return strings.TrimRight(strings.TrimRight(text, "0"), ".")
+	b = strconv.AppendUint(b, left/parts, 10)
+	if left %= parts; left == 0 {
+		return b
+	}
+	point := len(b)
+	b = strconv.AppendUint(b, left+parts, 10) // the digit before the decimals makes room for the point
+	b[point] = '.'
+	for b[len(b)-1] == '0' {
+		b = b[:len(b)-1]
+	}
+	return b
 }

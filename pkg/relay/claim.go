@@ -62,7 +62,7 @@ func (r *Relay) claim(ctx context.Context, call *proxy.Call, rec *proxy.Record) 
 }
 
 // lists reports whether the answer to an operation is a list that is made here.
-func (c claim) lists(op openai.Operation) bool {
+func (c claim) lists(op *openai.Operation) bool {
 	return c.owner != "" && op.Objects != nil && op.Objects.Lists != nil
 }
 
@@ -82,6 +82,11 @@ func references(call *proxy.Call) (all []openai.Reference, err error) {
 			return nil, &proxy.Fault{Kind: proxy.InvalidRequest, Public: "the query could not be read", Err: err}
 		}
 		all = append(all, openai.ReferencesInQuery(query)...)
+		if call.Op.Socket {
+			for _, id := range query["call_id"] { // elsewhere the name is that of a tool's call
+				all = append(all, openai.Reference{Param: "call_id", Family: openai.Calls, ID: id})
+			}
+		}
 		if call.Op.Objects == nil || call.Op.Objects.Lists == nil {
 			all = append(all, cursors(query, call.Slots)...)
 		}
@@ -175,7 +180,7 @@ func readable(call *proxy.Call) error {
 }
 
 // drop forgets the object that a call deleted, before its caller hears of that.
-func (r *Relay) drop(ctx context.Context, c claim, call *proxy.Call, v proxy.Verdict) {
+func (r *Relay) drop(ctx context.Context, c claim, call *proxy.Call, v *proxy.Verdict) {
 	o := call.Op.Objects
 	if c.owner == "" || o == nil || !o.Drops || v.Outcome != proxy.Served || v.Status >= http.StatusMultipleChoices {
 		return

@@ -12,7 +12,7 @@ func (r *Relay) need(permit *admission.Permit, call *proxy.Call) balancer.Need {
 	if !r.Keys.Metered() {
 		return balancer.Need{}
 	}
-	u := permit.Expect(admission.Ask{Op: call.Op, Head: call.Head, Length: call.Body.Length})
+	u := permit.Expect(admission.Ask{Op: &call.Op, Head: &call.Head, Length: call.Body.Length})
 	n := balancer.Need{Tokens: u.Input + u.Output}
 	if !call.Op.Free() {
 		cost, known := r.Prices.AtMost(call.Head.Model, u)

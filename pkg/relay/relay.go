@@ -77,20 +77,21 @@ func (r *Relay) Under(p Plan) *Relay {
 // Serve answers the call on w and fills in the record. An error, always a *proxy.Fault, means that nothing was written
 // yet. An answer that was cut is marked in the record; the caller's connection must then be cut too.
 func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record) error {
-	if err := r.sessionAllowed(call); err != nil {
-		return err
-	}
-	permit, err := r.Admission.Admit(ctx, call.Client, admission.Ask{Op: call.Op, Head: call.Head, Length: call.Body.Length,
-		Price: r.Prices.AtMost})
-	permit.Header(w.Header())
+	permit, err := r.admit(ctx, w.Header(), call, rec)
 	if err != nil {
-		(&run{call: call, rec: rec, why: whyOf(call, permit, err)}).tell(w.Header(), err)
 		return err
 	}
 	owed := admission.Spent{Unexecuted: true}
 	defer func() { permit.Settle(context.WithoutCancel(ctx), owed) }()
+	return r.serve(ctx, w, call, rec, permit, &owed)
+}
+
+// serve is what follows for a call that is admitted: whose the objects are that it points at, which key answers, and the
+// answer to the caller. It says what is owed, each time that something more of that is known.
+func (r *Relay) serve(ctx context.Context, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record, permit *admission.Permit,
+	owed *admission.Spent) error {
 	claim, err := r.claim(ctx, call, rec)
-	if err == nil && claim.lists(call.Op) {
+	if err == nil && claim.lists(&call.Op) {
 		return r.list(ctx, w, call, rec, claim.owner)
 	}
 	run := newRun(r, call, rec, claim.account)
@@ -103,7 +104,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		return err
 	}
 	hide := r.injectUsage(call)
-	owed = admission.Spent{} // unknown from here on: a panic leaves it so
+	*owed = admission.Spent{} // unknown from here on: a panic leaves it so
 	best, err := run.answer(ctx)
 	run.tell(w.Header(), err)
 	if owed.Unexecuted = run.unexecuted(); err != nil {
@@ -111,15 +112,14 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	}
 	owed.Rejected = best.verdict().Outcome == proxy.CallerFault
 	r.drop(ctx, claim, call, best.verdict())
-	how := upstream.Forwarding{HideUsage: hide && best.answer.Verdict.Outcome == proxy.Served,
+	how := upstream.Forwarding{HideUsage: hide && best.verdict().Outcome == proxy.Served,
 		Head: rec.Method == http.MethodHead, Watch: r.watch(ctx, claim, call, best)}
 	session := r.session(ctx, claim, call, best, permit, &how)
 	defer session.begin()()
 	run.markSpent(w.Header(), best)
-	delivered := best.answer.Forward(w, how)
-	settle(best, delivered, call, rec)
+	settle(best, best.answer.Forward(w, how), call, rec)
 	if rec.Session != nil {
-		owed = session.settle(ctx, rec)
+		*owed = session.settle(ctx, rec)
 		return nil
 	}
 	r.price(best, call, rec)
@@ -128,8 +128,19 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	return nil
 }
 
+// admit asks whether the client may have what it asks for. A permit without an error is to be settled.
+func (r *Relay) admit(ctx context.Context, h http.Header, call *proxy.Call, rec *proxy.Record) (*admission.Permit, error) {
+	permit, err := r.Admission.Admit(ctx, call.Client, admission.Ask{Op: &call.Op, Head: &call.Head, Length: call.Body.Length,
+		Price: r.Prices.AtMost})
+	permit.Header(h)
+	if err != nil {
+		tellRefused(h, call, rec, permit, err)
+	}
+	return permit, err
+}
+
 // settle reports how the forwarding ended and writes into the record what was spent.
-func settle(best *try, d upstream.Delivered, call *proxy.Call, rec *proxy.Record) {
+func settle(best *try, d *upstream.Delivered, call *proxy.Call, rec *proxy.Record) {
 	rec.BytesOut = d.Bytes
 	rec.Status = best.answer.Verdict.Status
 	rec.Upstream = best.answer.RequestID()
@@ -164,7 +175,7 @@ func (r *Relay) price(best *try, call *proxy.Call, rec *proxy.Record) {
 
 // spent is what the answer used: as the upstream said, or an estimate from what was delivered. A caller who hangs up pays
 // for what was generated until then.
-func spent(d upstream.Delivered, call *proxy.Call) openai.Usage {
+func spent(d *upstream.Delivered, call *proxy.Call) openai.Usage {
 	if d.Usage.Basis != openai.NoUsage {
 		return d.Usage
 	}

@@ -23,7 +23,7 @@ type try struct {
 	reported bool
 }
 
-func (t *try) verdict() proxy.Verdict { return t.answer.Verdict }
+func (t *try) verdict() *proxy.Verdict { return &t.answer.Verdict }
 
 // run is the retry loop of one request.
 type run struct {
@@ -78,27 +78,32 @@ func (r *run) attempt(ctx context.Context) (*try, error) {
 	answer := r.relay.Upstream.Do(ctx, pick.Key, r.call, r.relay.HeaderTimeout)
 	t := &try{pick: pick, answer: answer}
 	r.tries = append(r.tries, t)
-	v := answer.Verdict
-	r.rec.Key = pick.Key.ID
-	r.rec.Attempts = append(r.rec.Attempts, proxy.Attempt{Key: pick.Key.ID, Account: pick.Key.Account,
-		Outcome: v.Outcome, Status: v.Status, Began: start.Sub(r.rec.Start), Took: time.Since(start)})
-	r.explained(r.rec.Attempts[len(r.rec.Attempts)-1])
-	r.relay.metrics.attempts.WithLabelValues(v.Outcome.String()).Inc()
-	if !held(v) {
+	r.attempted(t, start)
+	if !held(t.verdict()) {
 		t.report()
 	}
 	return t, nil
 }
 
+// attempted notes how an attempt went.
+func (r *run) attempted(t *try, start time.Time) {
+	v := t.verdict()
+	r.rec.Key = t.pick.Key.ID
+	r.rec.Attempts = append(r.rec.Attempts, proxy.Attempt{Key: t.pick.Key.ID, Account: t.pick.Key.Account,
+		Outcome: v.Outcome, Status: v.Status, Began: start.Sub(r.rec.Start), Took: time.Since(start)})
+	r.explained(&r.rec.Attempts[len(r.rec.Attempts)-1])
+	r.relay.metrics.attempts.WithLabelValues(v.Outcome.String()).Inc()
+}
+
 // held reports whether blame waits until the next key was heard: if that one fails alike, the request is at fault.
-func held(v proxy.Verdict) bool {
+func held(v *proxy.Verdict) bool {
 	return v.Outcome == proxy.KeyFailed || v.Outcome == proxy.NoAnswer
 }
 
 func (t *try) report() {
 	if !t.reported {
 		t.reported = true
-		t.pick.Report(t.verdict())
+		t.pick.Report(*t.verdict())
 	}
 }
 
@@ -177,7 +182,7 @@ func (r *run) alike() bool {
 		if last != nil {
 			return last.Outcome == v.Outcome && last.Status == v.Status
 		}
-		last = &v
+		last = v
 	}
 	return false
 }

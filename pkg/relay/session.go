@@ -158,17 +158,8 @@ func (s *session) settle(ctx context.Context, rec *proxy.Record) admission.Spent
 	return admission.Spent{Unexecuted: true}
 }
 
-// sessionAllowed refuses the session of a call where it could be somebody else's: nobody remembers whose the calls are.
-func (r *Relay) sessionAllowed(call *proxy.Call) error {
-	if !call.Op.Socket || r.Shared == nil || !r.Shared(call.Client.Pool) || !openai.QueryNames(call.Query, "call_id") {
-		return nil
-	}
-	return &proxy.Fault{Kind: proxy.NotSupportedYet, Param: "call_id",
-		Public: "sessions of calls are not supported when there is more than one account or client"}
-}
-
 // noteSession writes down what passed in a session.
-func noteSession(d upstream.Delivered, rec *proxy.Record) {
+func noteSession(d *upstream.Delivered, rec *proxy.Record) {
 	if rec.Session = d.Session; d.Session == nil {
 		return
 	}

@@ -54,7 +54,7 @@ func (r *run) explain(pick *balancer.Pick) {
 }
 
 // explained notes how the attempt went.
-func (r *run) explained(a proxy.Attempt) {
+func (r *run) explained(a *proxy.Attempt) {
 	if !r.call.Explain {
 		return
 	}
@@ -91,6 +91,11 @@ func (r *run) tell(h http.Header, err error) {
 		text, _ = json.Marshal(short)
 	}
 	h.Set(whyHeader, ascii(text))
+}
+
+// tellRefused does so for a call that was not admitted.
+func tellRefused(h http.Header, call *proxy.Call, rec *proxy.Record, permit *admission.Permit, err error) {
+	(&run{call: call, rec: rec, why: whyOf(call, permit, err)}).tell(h, err)
 }
 
 // ascii escapes what a header cannot hold.

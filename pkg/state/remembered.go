@@ -53,29 +53,6 @@ const (
 	usualTry     = "served"
 )
 
-// Pack is the request as stores write it.
-func (r *Request) Pack() ([]byte, error) {
-	m := remembered{ID: r.ID, At: r.At.UnixMilli(), Method: besides(r.Method, usualMethod), Operation: r.Operation, Client: r.Client,
-		ClientIP: r.ClientIP, Key: r.Key, Model: r.Model, Stream: r.Stream, Status: besides(r.Status, usualStatus),
-		Outcome: besides(r.Outcome, usualOutcome), Fault: r.Fault, Cause: r.Cause, Basis: r.Usage.Basis,
-		FirstByte: r.FirstByte.Microseconds(), Total: r.Total.Microseconds(), BytesIn: r.BytesIn, BytesOut: r.BytesOut,
-		Upstream: r.Upstream, Replica: r.Replica, Bodies: r.Bodies}
-	if u := r.Usage; u.Input|u.Cached|u.Output|u.Reasoning != 0 {
-		m.Tokens, m.Basis = []int64{u.Input, u.Cached, u.Output, u.Reasoning}, besides(u.Basis, openai.Exact)
-	}
-	if r.Priced {
-		m.Cost = &r.Cost
-	}
-	for _, a := range r.Attempts {
-		m.Attempts = append(m.Attempts, rememberedTry{besides(a.Key, r.Key), besides(a.Account, a.Key),
-			besides(a.Outcome, usualTry), a.Status, a.Took.Microseconds()})
-	}
-	if json.Valid(r.Why) {
-		m.Why = r.Why
-	}
-	return json.Marshal(m)
-}
-
 // UnpackRequest reads what Pack wrote.
 func UnpackRequest(text []byte) (Request, error) {
 	var m remembered
@@ -98,15 +75,6 @@ func UnpackRequest(text []byte) (Request, error) {
 		r.Attempts = append(r.Attempts, Tried{key, cmp.Or(a.Account, key), cmp.Or(a.Outcome, usualTry), a.Status, us(a.Took)})
 	}
 	return r, nil
-}
-
-// besides is the value unless it is the usual one, which is left out. A value that is empty is never written, so it must be
-// one that does not occur.
-func besides[V comparable](value, usual V) (rest V) {
-	if value == usual {
-		return rest
-	}
-	return value
 }
 
 func us(n int64) time.Duration { return time.Duration(n) * time.Microsecond }

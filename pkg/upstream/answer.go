@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"openai-api-proxy/pkg/openai"
@@ -42,6 +43,7 @@ type Answer struct {
 	body      source
 	quiet     quiet
 	connected bool
+	delivered Delivered
 }
 
 // Answered reports whether there is an answer that could be passed on.
@@ -156,15 +158,18 @@ type Delivered struct {
 }
 
 // Forward passes the answer to the caller. It returns when the answer has ended, one way or the other; a cut answer must
-// not be ended cleanly by whoever owns w.
-func (a *Answer) Forward(w http.ResponseWriter, how Forwarding) Delivered {
+// not be ended cleanly by whoever owns w. A stream waits below here for minutes: what is large lies in the heap, since the
+// next size of a stack is twice as much.
+func (a *Answer) Forward(w http.ResponseWriter, how Forwarding) *Delivered {
+	d := &a.delivered
+	d.Verdict = a.Verdict
 	if a.socket != nil {
-		return a.bridge(w, how)
+		a.bridge(w, how, d)
+		return d
 	}
 	a.copyHeader(w.Header())
-	d := Delivered{Verdict: a.Verdict}
 	if a.held != nil {
-		a.writeHeld(w, how, &d)
+		a.writeHeld(w, how, d)
 		return d
 	}
 	if n := a.resp.ContentLength; n >= 0 && !how.HideUsage {
@@ -172,7 +177,7 @@ func (a *Answer) Forward(w http.ResponseWriter, how Forwarding) Delivered {
 	}
 	w.WriteHeader(a.resp.StatusCode)
 	if !how.Head {
-		a.stream(w, how, &d)
+		a.stream(w, how, d)
 	}
 	return d
 }
@@ -235,32 +240,25 @@ func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
 	if usage, ok := tap.Usage(); ok {
 		d.Usage = usage
 	}
-	d.Verdict = a.ended(tap, readErr, writeErr)
+	a.ended(&d.Verdict, tap, readErr, writeErr)
 }
 
 // pump moves bytes until one side ends. io.EOF from the upstream is a nil readErr.
 func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer, d *Delivered) (readErr, writeErr error) {
-	buffers := &a.client.buffers
-	if a.isStream() {
-		buffers = &a.client.small
-	}
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
 	a.quiet.within(a.client.opts.IdleTimeout)
 	for {
-		a.quiet.wait()
-		n, err := a.resp.Body.Read(*buf)
-		a.quiet.heard() // while the caller takes its time, the upstream is not silent
+		buf, n, err := a.next()
 		if n > 0 {
 			tap.Write((*buf)[:n])
 			if watch != nil {
 				watch.Write((*buf)[:n])
 			}
-			if writeErr = out.write((*buf)[:n]); writeErr != nil {
-				return nil, writeErr
-			}
+			writeErr = out.write((*buf)[:n])
 		}
+		a.buffers().Put(buf)
 		switch {
+		case writeErr != nil:
+			return nil, writeErr
 		case err == io.EOF:
 			return nil, out.finish()
 		case err != nil:
@@ -269,9 +267,30 @@ func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer, d *Delivere
 	}
 }
 
-// ended says how a forwarded body ended.
-func (a *Answer) ended(tap *openai.Tap, readErr, writeErr error) proxy.Verdict {
-	v := a.Verdict
+// next reads what comes next. A stream has no buffer while nothing comes, which is nearly always: an empty read of a body in
+// chunks, or of HTTP/2, waits for bytes that are there to be read, and that of another one does not wait.
+func (a *Answer) next() (buf *[]byte, n int, err error) {
+	a.quiet.wait()
+	if a.isStream() {
+		_, err = a.resp.Body.Read(nil)
+	}
+	buf = a.buffers().Get().(*[]byte)
+	if err == nil {
+		n, err = a.resp.Body.Read(*buf)
+	}
+	a.quiet.heard() // while the caller takes its time, the upstream is not silent
+	return buf, n, err
+}
+
+func (a *Answer) buffers() *sync.Pool {
+	if a.isStream() {
+		return &a.client.small
+	}
+	return &a.client.buffers
+}
+
+// ended says in the verdict how a forwarded body ended.
+func (a *Answer) ended(v *proxy.Verdict, tap *openai.Tap, readErr, writeErr error) {
 	ctx := a.resp.Request.Context()
 	switch {
 	case writeErr != nil:
@@ -288,7 +307,6 @@ func (a *Answer) ended(tap *openai.Tap, readErr, writeErr error) proxy.Verdict {
 		// The upstream told of its failure and ended the stream as it should: the caller has the event, and nothing is cut.
 		v.Outcome, v.Err, v.Whole = proxy.StreamCut, errors.New("the upstream reported an error inside the stream"), true
 	}
-	return v
 }
 
 func (a *Answer) contentType() string { return a.resp.Header.Get("Content-Type") }

@@ -44,13 +44,12 @@ type bridge struct {
 }
 
 // bridge answers the caller's upgrade and serves the session to its end.
-func (a *Answer) bridge(w http.ResponseWriter, how Forwarding) Delivered {
-	d := Delivered{Verdict: a.Verdict}
+func (a *Answer) bridge(w http.ResponseWriter, how Forwarding, d *Delivered) {
 	a.copyHeader(w.Header())
 	caller, early, err := takeOver(w)
 	if err != nil {
 		d.Verdict = proxy.Verdict{Outcome: proxy.CallerGone, Status: d.Verdict.Status, Err: err}
-		return d
+		return
 	}
 	defer caller.Close()
 	b := &bridge{answer: a, caller: caller, over: make(chan struct{})}
@@ -67,8 +66,7 @@ func (a *Answer) bridge(w http.ResponseWriter, how Forwarding) Delivered {
 	}
 	defer context.AfterFunc(a.resp.Request.Context(), func() { b.end(context.Cause(a.resp.Request.Context())) })()
 	d.Verdict = b.serve(switching(w.Header()))
-	b.account(&d)
-	return d
+	b.account(d)
 }
 
 // takeOver takes the connection from the server, with what was read of it already.

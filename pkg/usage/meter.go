@@ -108,15 +108,11 @@ func newMeter(store state.History, o Options) *Meter {
 // Record counts a finished request. It is to be called once for each and does not keep the record. When it returns the
 // request is in the journal, if there is one that can be written.
 func (m *Meter) Record(rec *proxy.Record) {
-	request, err := remembered(rec, m.replica)
-	if err != nil { // it is counted all the same
-		m.log.Warn("a request is not remembered", "id", rec.ID, "error", err)
-		request = nil
-	}
+	request := remembered(rec, m.replica)
 	m.mu.Lock()
 	model := m.names.of(rec)
 	m.mu.Unlock()
-	if request != nil && m.keep(rec, model, request) {
+	if m.keep(rec, model, request) {
 		return
 	}
 	m.mu.Lock()

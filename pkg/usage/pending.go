@@ -55,13 +55,9 @@ func newPending() pending {
 	return pending{kept: queue{now: portion{sums: sums{}}}, loose: queue{now: portion{sums: sums{}}}}
 }
 
-// addLoose adds a record that is in memory only. Without a request it is counted, and not remembered.
+// addLoose adds a record that is in memory only.
 func (p *pending) addLoose(rec *proxy.Record, model string, request []byte) {
 	p.loose.now.sums.add(rec, model)
-	if request == nil {
-		p.forgotten++
-		return
-	}
 	p.remember(&p.loose.now, request)
 }
 

@@ -11,7 +11,7 @@ import (
 const longestText = 300
 
 // remembered is a finished request as it can be looked up, packed. It keeps nothing of the record.
-func remembered(rec *proxy.Record, replica string) ([]byte, error) {
+func remembered(rec *proxy.Record, replica string) []byte {
 	r := state.Request{ID: rec.ID, At: rec.Start.UTC(), Method: rec.Method, Operation: rec.Operation, Client: rec.Client,
 		ClientIP: rec.ClientIP, Key: rec.Key, Model: short(rec.Model, longestName), Stream: rec.Stream, Status: rec.Status,
 		Outcome: ofRequest(rec).String(), Fault: string(rec.Fault), Cause: short(rec.Cause, longestText), Usage: rec.Usage,
@@ -21,6 +21,8 @@ func remembered(rec *proxy.Record, replica string) ([]byte, error) {
 	if b := rec.Bodies; b != nil {
 		r.Bodies = &state.Bodies{Request: b.Request, Response: b.Response, Cut: b.Cut}
 	}
+	var room [2]state.Tried // nearly all have no more
+	r.Attempts = room[:0]
 	for _, a := range rec.Attempts {
 		r.Attempts = append(r.Attempts, state.Tried{Key: a.Key, Account: a.Account, Outcome: a.Outcome.String(), Status: a.Status, Took: a.Took})
 	}
