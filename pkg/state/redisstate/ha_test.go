@@ -74,13 +74,23 @@ func nodeAway(t *testing.T, s *Store, nodes []*redistest.Server) {
 			}
 		})
 	}
-	for range 200 {
+	given := make(chan struct{}) // closed when all have given up
+	go func() {
+		defer close(given)
+		all.Wait()
+	}()
+	for after := 0; after < 50; {
 		if err := spend(elsewhere); err != nil {
 			t.Errorf("another node: %v", err)
 			break
 		}
+		select {
+		case <-given:
+			after++
+		default:
+		}
 	}
-	all.Wait()
+	<-given
 	thaw()
 	eventually(t, func() bool { return spend(there) == nil })
 }
