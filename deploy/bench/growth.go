@@ -32,7 +32,7 @@ func (b *bench) sizes(full ...int) []int {
 }
 
 // grown are the columns that such tables have in common: what a request costs, and how that compares with the smallest.
-var grownHead = []texts{{"CPU of a request", "每个请求的 CPU"}, {"of it Redis", "其中 Redis"}, {"to the first", "相对第一行"},
+var grownHead = []texts{{"CPU of a request", "每个请求的 CPU"}, {"of it Redis", "其中 Redis"}, {"to the smallest", "相对最小规模"},
 	{"scripts of Redis", "Redis 脚本数"}}
 
 func grownCells(r, first rounds) []string {
@@ -80,9 +80,10 @@ func (b *bench) moreClients(t *table) error {
 func (b *bench) moreReplicas(t *table) error {
 	part := section{title: texts{"More replicas on one Redis", "多个副本共用一个 Redis"},
 		text: texts{"64 callers spread over the replicas; CPU is that of all replicas and Redis. Leased: the client is lent its traffic. Strict: every request\n" +
-			"asks Redis. On a machine with few cores each replica is woken for fewer requests at a time, which costs CPU by itself.",
-			"64 个并发分布到各副本；CPU 为所有副本与 Redis 之和。leased：额度预借；strict：每个请求都询问 Redis。核数少的机器上，每个副本每次被唤醒只处理\n" +
-				"更少的请求，这本身就要花费 CPU。"},
+			"asks Redis, those of one replica that come together in one script. On a machine with few cores each replica is woken for fewer requests at a\n" +
+			"time, which costs CPU by itself.",
+			"64 个并发分布到各副本；CPU 为所有副本与 Redis 之和。leased：额度预借；strict：每个请求都询问 Redis，同一副本上同时到来的\n" +
+				"请求合用一个脚本。核数少的机器上，每个副本每次被唤醒只处理更少的请求，这本身就要花费 CPU。"},
 		head: append([]texts{{"replicas", "副本"}, {"limits", "限额"}}, grownHead...)}
 	sizes := b.sizes(1, 2, 3)
 	for _, how := range []string{"leased", "strict"} {

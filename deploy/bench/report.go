@@ -87,25 +87,25 @@ or Cluster; nginx in front of TLS; sessions of the Realtime API.
 
 ## Why it costs what it does
 
-- Four system calls carry a request: one read and one write on either side. Two more find nothing: a connection to the upstream is looked at
-  before it is used again, and read once before the answer is there. Head and body of a small request leave together, head and body of its
-  answer too, and what one read of a stream returned goes out in one write.
+- Four system calls carry a request: one read and one write on either side. Two or three more find nothing: a connection to the upstream is
+  looked at before it is used again, and either side is read once too early. Head and body of a small request leave together, head and body of
+  its answer too, and what one read of a stream returned goes out in one write.
 - A request with at most 16 KiB of body that goes upstream by HTTP/1.1 needs no goroutine of the connection there: that of its caller writes,
   reads and gives the connection back. HTTP/2, longer bodies and HTTP proxies on the way take the standard HTTP client, which has goroutines
   for each connection and hands each request and answer over to them.
 - A client that sends more than 50 requests a second is lent a second of its traffic, so that Redis is asked about once a second and not for
-  each request. A limit of concurrency cannot be lent: such a client's every request asks Redis.
+  each request. A limit of concurrency cannot be lent: such a client's every request asks Redis, those that come together in one script.
 - Bodies are not decoded. What must be known of them is searched for.
 - The access log and usage are collected and written every 100 ms. A SIGKILL loses the log lines of the last 100 ms.
 - An open stream by HTTP/1.1 has two goroutines, both of the server that callers see: one carries it, one notices when the caller leaves. Their
-  stacks and four buffers of 4 KiB (the caller's side has one to read and one to write, the upstream's one to read, and one copies) are most of
-  its memory.
+  stacks and three buffers of 4 KiB (the caller's side has one to read and one to write, the upstream's one to read) are most of its memory. What
+  it copies through is lent while something comes.
 - The garbage collector lets the heap grow by 32 MiB more than Go would by itself: a proxy that holds 10 MB would be collected ten times a second
   under load. It is a block of memory that is never touched, so that a large heap is treated as ever. Under load it costs some 30 MB of resident
   memory. With ` + "`GOGC`" + ` or ` + "`GOMEMLIMIT`" + ` in the environment there is no such block, and they decide.
 - %s
 
-` + "`BENCH=short make bench`" + ` takes less than two minutes. After ` + "`make build`, `go run ./deploy/bench -only tls`" + ` measures one part
+` + "`make bench` takes about eleven minutes, `BENCH=short make bench`" + ` less than two. After ` + "`make build`, `go run ./deploy/bench -only tls`" + ` measures one part
 and writes nothing; other parts are main, streams, large, replicas, keys, clients and rest.
 `, `
 ## 未测量的内容
@@ -114,21 +114,21 @@ and writes nothing; other parts are main, streams, large, replicas, keys, client
 
 ## 开销从何而来
 
-- 一个请求由四次系统调用承载：两侧各一次读、一次写。另有两次读不到内容：再次使用上游连接之前先看一眼，以及回答到达之前先读一次。小请求的头与体
+- 一个请求由四次系统调用承载：两侧各一次读、一次写。另有两三次读不到内容：再次使用上游连接之前先看一眼，以及两侧各有可能早读一次。小请求的头与体
   一起发出，回答的头与体亦然；流中一次读到的内容一次写出。
 - 请求体不超过 16 KiB 且经 HTTP/1.1 发往上游的请求，上游连接一侧不需要 goroutine：由调用方的 goroutine 写、读并交还连接。HTTP/2、更长的请求体与
   途中的 HTTP 代理使用标准 HTTP 客户端，后者每个连接有自己的 goroutine，请求与回答都要转手给它们。
 - 每秒超过 50 个请求的客户端会预借约一秒的额度，因此大约每秒询问 Redis 一次，而不是每个请求一次。并发数限制无法预借：有此限制的客户端
-  每个请求都要询问 Redis。
+  每个请求都要询问 Redis，同时到来的请求合用一个脚本。
 - 请求体与回答不解码，只在其中查找必须知道的内容。
 - 访问日志与用量先汇集，每 100 毫秒写一次。SIGKILL 会丢失最近 100 毫秒的日志行。
-- 经 HTTP/1.1 的一个打开的流有两个 goroutine，都属于面向调用方的服务器：一个承载它，一个察觉调用方离开。它们的栈与四个 4 KiB 的缓冲区（调用方一侧
-  读、写各一，上游一侧读一个，复制用一个）占了一个流的大部分内存。
+- 经 HTTP/1.1 的一个打开的流有两个 goroutine，都属于面向调用方的服务器：一个承载它，一个察觉调用方离开。它们的栈与三个 4 KiB 的缓冲区（调用方一侧
+  读、写各一，上游一侧读一个）占了一个流的大部分内存。复制用的缓冲区只在有内容到来时借用。
 - 垃圾回收允许堆比 Go 默认多增长 32 MiB：只占用 10 MB 的代理在高负载下否则每秒会被回收十次。做法是一块从不触碰的内存，因此大堆的行为不变；
   高负载下约多占 30 MB 常驻内存。环境变量中设置了 ` + "`GOGC`" + ` 或 ` + "`GOMEMLIMIT`" + ` 时没有这块内存，由它们决定。
 - %s
 
-` + "`BENCH=short make bench`" + ` 不到两分钟。` + "`make build` 之后，`go run ./deploy/bench -only tls`" + ` 只测一个部分，不写文件；其余部分为 main、streams、
+` + "`make bench` 约需十一分钟，`BENCH=short make bench`" + ` 不到两分钟。` + "`make build` 之后，`go run ./deploy/bench -only tls`" + ` 只测一个部分，不写文件；其余部分为 main、streams、
 large、replicas、keys、clients 与 rest。
 `}
 

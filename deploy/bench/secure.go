@@ -88,11 +88,9 @@ func (b *bench) overTLS(t *table) error {
 	requests := b.steady("TLS", b.count(3, 1), l, all...)
 	l.body, l.stream = chat("gpt-4o-mini", true, 0), true
 	t.sections = append(t.sections, secured(all, spoke, requests, b.steady("TLS, streams", b.count(3, 1), l, all...)))
-	few, many := map[string]rounds{}, b.apart(b.count(2, 1), 400, all...)
 	if !b.short {
-		few = b.apart(2, 60, all...)
+		t.sections = append(t.sections, slowly(all, spoke, b.apart(2, 60, all...), b.apart(2, 400, all...)))
 	}
-	t.sections = append(t.sections, slowly(all, spoke, few, many))
 	return nil
 }
 
@@ -129,9 +127,6 @@ var toBare = texts{"to ReverseProxy", "相对 ReverseProxy"}
 // beside are two cells: what something costs a target, and the ratio to what it costs another.
 func beside(all map[string]rounds, one, base *target, of func(figures) float64) []string {
 	r := all[one.name]
-	if len(r) == 0 {
-		return []string{"-", "-"}
-	}
 	return []string{cost(r, of), fold(r.against(all[base.name], of))}
 }
 

@@ -101,7 +101,8 @@ func (a *Admission) Close() error {
 func (a *Admission) Admit(ctx context.Context, client *proxy.Client, ask Ask) (*Permit, error) {
 	p := &Permit{admission: a, client: client, model: ask.Head.Model}
 	if ask.Op.Socket {
-		p.ask = &ask
+		kept := ask // alone on the heap
+		p.ask = &kept
 	}
 	if client.RPM == 0 && client.TPM == 0 && client.Concurrency == 0 && len(client.Quota) == 0 {
 		a.metrics.admitted.Inc()

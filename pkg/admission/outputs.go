@@ -22,9 +22,24 @@ type outputKey struct{ client, model string }
 
 // lengths are those of some answers, in a ring, and how long they are but for one in twenty.
 type lengths struct {
-	ring [outputsKept]int64
-	n    int
-	p95  int64
+	ring   [outputsKept]int64
+	sorted [outputsKept]int64 // the same
+	n      int
+	p95    int64
+}
+
+// see takes the place of the oldest.
+func (l *lengths) see(output int64) {
+	held := l.sorted[:min(l.n, outputsKept)]
+	if l.n >= outputsKept {
+		i, _ := slices.BinarySearch(held, l.ring[l.n%outputsKept])
+		held = slices.Delete(held, i, i+1)
+	}
+	i, _ := slices.BinarySearch(held, output)
+	held = slices.Insert(held, i, output) // there is room
+	l.ring[l.n%outputsKept] = output
+	l.n++
+	l.p95 = held[(len(held)*95+99)/100-1]
 }
 
 func newOutputs() *outputs { return &outputs{of: map[outputKey]*lengths{}} }
@@ -67,9 +82,5 @@ func (o *outputs) see(client, model string, output int64) {
 		l = &lengths{}
 		o.keepLocked(key, l)
 	}
-	l.ring[l.n%outputsKept] = output
-	l.n++
-	held := slices.Clone(l.ring[:min(l.n, outputsKept)])
-	slices.Sort(held)
-	l.p95 = held[(len(held)*95+99)/100-1]
+	l.see(output)
 }

@@ -69,12 +69,12 @@ func (l *lender) undo(d *draw) {
 }
 
 // end ends a draw. What was used is put in the place of what was expected, where it is known.
-func (l *lender) end(d *draw, used *Need) {
+func (l *lender) end(d *draw, used Need, known bool) {
 	if d == nil {
 		return
 	}
 	real := d.costs
-	if used != nil {
+	if known {
 		real = make([]int64, len(d.costs))
 		for i, m := range d.terms.measures {
 			real[i] = used.of(m)

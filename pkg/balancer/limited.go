@@ -68,12 +68,12 @@ func (p *Pick) draw(n Need) bool {
 
 // Used says what the attempt really used, as soon as that is known. Otherwise what was expected stays charged, unless the
 // upstream certainly did nothing.
-func (p *Pick) Used(n Need) { p.used = &n }
+func (p *Pick) Used(n Need) { p.used, p.told = n, true }
 
 // settle ends what was drawn.
 func (p *Pick) settle() {
 	for i, d := range p.drawn {
-		p.b.lender.end(d, p.used)
+		p.b.lender.end(d, p.used, p.told)
 		p.drawn[i] = nil
 	}
 }

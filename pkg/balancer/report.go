@@ -23,7 +23,8 @@ type Pick struct {
 	done  func(error) // settles the breaker; nil in a pool of one
 	probe []probe     // subjects on probation, of which this attempt is the probe
 	drawn [2]*draw    // of the limits of the key and of its account
-	used  *Need       // in truth; nil: not known
+	used  Need        // in truth
+	told  bool        // that is known
 
 	settled sync.Once
 	closed  sync.Once
@@ -111,7 +112,7 @@ func (a *account) subject() state.Subject { return state.Subject{Scope: proxy.By
 func (p *Pick) Report(v proxy.Verdict) {
 	p.settled.Do(func() {
 		if row := v.Outcome.Row(); row.Fate == proxy.NotExecuted || v.Outcome == proxy.CallerFault {
-			p.used = new(Need)
+			p.Used(Need{})
 		}
 		if !p.Sole {
 			p.blame(v)

@@ -38,6 +38,8 @@ func TestContainerFiles(t *testing.T) {
 		p.throwOut(t, box.ID, copied)
 		p.inContainer(t, box.ID, 2)
 	}
+	large := strings.Repeat("1,2,3\n", 3<<20) // more than the proxy holds
+	p.putIn(t, boxes[0], openai.ContainerFileNewParams{File: openai.File(strings.NewReader(large), "large.csv", "text/csv")})
 	p.holders(t, "/v1/containers", boxes)
 	p.stayed(t)
 }

@@ -14,12 +14,8 @@ import (
 // Videos and what is made of them lie in one account each, through two replicas of which one is killed in the middle.
 func TestVideos(t *testing.T) {
 	p := newPair(t)
-	const rounds = 6
 	var first, all, characters []string
-	for i := range rounds {
-		if i == rounds/2 {
-			p.restart(t)
-		}
+	p.rounds(t, func() {
 		c := p.next(sdk)
 		v, err := c.Videos.New(t.Context(), openai.VideoNewParams{Prompt: "a box", Model: "sora-2"})
 		if err != nil {
@@ -30,7 +26,7 @@ func TestVideos(t *testing.T) {
 		p.shot(t, v.ID)
 		all = append(append(all, v.ID), p.remade(t, v.ID)...)
 		characters = append(characters, p.character(t))
-	}
+	})
 	for _, id := range first { // those that were made before one replica was killed, too
 		p.shot(t, id)
 		p.unseenVideo(t, id)
@@ -146,9 +142,8 @@ func (p *pair) unseenVideo(t *testing.T, id string) {
 		p.unseen(t, what, id, reach)
 	}
 	c := p.next(other)
-	if got, err := listed(c.Videos.ListAutoPaging(ctx, openai.VideoListParams{}), func(v openai.Video) string { return v.ID }); err != nil || len(got) != 0 {
-		t.Errorf("another client lists %v, %v", got, err)
-	}
+	got, err := listed(c.Videos.ListAutoPaging(ctx, openai.VideoListParams{}), func(v openai.Video) string { return v.ID })
+	nothing(t, got, err)
 }
 
 // closed is the error of an answer that nobody reads.

@@ -13,14 +13,10 @@ import (
 // the middle. A voice lies where its consent does, and speaks there.
 func TestVoices(t *testing.T) {
 	p := newPair(t)
-	const rounds = 6
 	var consents, voices []string
-	for i := range rounds {
-		if i == rounds/2 {
-			p.restart(t)
-		}
+	p.rounds(t, func() {
 		consents = append(consents, p.consent(t))
-	}
+	})
 	for _, id := range consents { // those that were made before one replica was killed, too
 		voices = append(voices, p.voice(t, id))
 		p.unseenConsent(t, id)
@@ -119,7 +115,6 @@ func (p *pair) unseenConsent(t *testing.T, id string) {
 		p.unseen(t, what, id, reach)
 	}
 	c := p.next(other)
-	if got, err := listed(c.Audio.VoiceConsents.ListAutoPaging(ctx, openai.AudioVoiceConsentListParams{}), func(one openai.VoiceConsent) string { return one.ID }); err != nil || len(got) != 0 {
-		t.Errorf("another client lists %v, %v", got, err)
-	}
+	got, err := listed(c.Audio.VoiceConsents.ListAutoPaging(ctx, openai.AudioVoiceConsentListParams{}), func(one openai.VoiceConsent) string { return one.ID })
+	nothing(t, got, err)
 }

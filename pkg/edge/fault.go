@@ -77,6 +77,9 @@ func (e *Edge) fail(c *gin.Context, err error) {
 	if errors.Is(err, errTooLarge) { // found out while the body was on its way upstream
 		err = e.bodies.tooLarge()
 	}
+	if errors.Is(err, openai.ErrBehindFile) {
+		err = &proxy.Fault{Kind: proxy.InvalidRequest, Public: "a file that is longer than limits.replayBytes must be the last part of its form", Err: err}
+	}
 	err = stillThere(c, err)
 	var f *proxy.Fault
 	if errors.As(err, &f) {

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/textproto"
 	"sync"
+	"time"
 )
 
 // Two lengths in one request, Content-Length and Transfer-Encoding, are how requests are smuggled past a proxy. The
@@ -23,27 +25,68 @@ const headMost = 16 << 10
 type headConn struct {
 	net.Conn
 
-	mu      sync.Mutex // guards all below
-	reading bool       // between requests: what comes is a head
-	head    []byte
+	mu     sync.Mutex // guards all below
+	isHead bool       // between requests: what comes is a head
+	head   []byte
+
+	// The server and we set a deadline seven times for each request, which nearly always lies in the server's buffer already. Only
+	// one that a read waits under is set in earnest.
+	deadline time.Time // of reads, as it is wanted
+	held     time.Time // as the connection has it
+	reading  bool
 }
 
 func (c *headConn) Read(p []byte) (int, error) {
+	if err := c.beginRead(); err != nil {
+		return 0, err
+	}
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
-	if c.reading && len(c.head)+n <= headMost {
+	c.reading = false
+	if c.isHead && len(c.head)+n <= headMost {
 		c.head = append(c.head, p[:n]...)
 	}
 	c.mu.Unlock()
 	return n, err
 }
 
+func (c *headConn) beginRead() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reading = true
+	return c.holdLocked()
+}
+
+// SetReadDeadline holds for a read that waits, and for those that follow.
+func (c *headConn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.deadline = t; !c.reading {
+		return nil
+	}
+	return c.holdLocked()
+}
+
+// SetDeadline holds for reads and writes.
+func (c *headConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// holdLocked gives the connection the deadline that is wanted.
+func (c *headConn) holdLocked() error {
+	if c.deadline == c.held {
+		return nil
+	}
+	c.held = c.deadline
+	return c.Conn.SetReadDeadline(c.held)
+}
+
 // state follows the server: between requests heads are kept, and forgotten when the request has been served.
 func (c *headConn) state(s http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reading = s == http.StateNew || s == http.StateIdle
-	if c.reading {
+	c.isHead = s == http.StateNew || s == http.StateIdle
+	if c.isHead {
 		c.head = c.head[:0]
 	}
 }
@@ -69,7 +112,7 @@ func (l headListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &headConn{Conn: c, reading: true}, nil
+	return &headConn{Conn: c, isHead: true}, nil
 }
 
 // WatchHeads prepares a server and its listener so that requests with two lengths can be told apart.

@@ -46,6 +46,7 @@ type endSeries struct {
 type modelSeries struct {
 	label                            string
 	input, cached, output, reasoning prometheus.Counter
+	cost                             prometheus.Counter // nil: nothing was paid yet
 }
 
 func newMetrics(reg prometheus.Registerer, serving func() int64) *metrics {
@@ -104,7 +105,7 @@ func (m *metrics) observe(rec *proxy.Record) {
 func (m *metrics) pay(rec *proxy.Record) {
 	switch {
 	case rec.Priced:
-		m.cost.WithLabelValues(m.model(rec.Model).label).Add(float64(rec.Cost) / 1e9)
+		m.costOf(rec.Model).Add(float64(rec.Cost) / 1e9)
 	case rec.Unpriced:
 		m.unpriced.WithLabelValues(m.model(rec.Model).label).Inc()
 	}
@@ -126,6 +127,10 @@ func (m *metrics) end(of end) *endSeries {
 func (m *metrics) model(name string) *modelSeries {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.modelLocked(name)
+}
+
+func (m *metrics) modelLocked(name string) *modelSeries {
 	if s := m.models[name]; s != nil {
 		return s
 	}
@@ -134,9 +139,19 @@ func (m *metrics) model(name string) *modelSeries {
 	}
 	s := m.models[name]
 	if s == nil {
-		s = &modelSeries{name, m.tokens.WithLabelValues("input", name), m.tokens.WithLabelValues("cached", name),
-			m.tokens.WithLabelValues("output", name), m.tokens.WithLabelValues("reasoning", name)}
+		s = &modelSeries{label: name, input: m.tokens.WithLabelValues("input", name), cached: m.tokens.WithLabelValues("cached", name),
+			output: m.tokens.WithLabelValues("output", name), reasoning: m.tokens.WithLabelValues("reasoning", name)}
 		m.models[name] = s
 	}
 	return s
+}
+
+func (m *metrics) costOf(model string) prometheus.Counter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.modelLocked(model)
+	if s.cost == nil {
+		s.cost = m.cost.WithLabelValues(s.label)
+	}
+	return s.cost
 }

@@ -104,7 +104,7 @@ func (t *Transport) connection(req *http.Request) (*conn, error) {
 	c := t.take(to)
 	if c == nil {
 		var err error
-		if c, err = t.dial(ctx, to, req.URL); err != nil {
+		if c, err = t.dialAside(ctx, to, req.URL); err != nil {
 			return nil, &NotConnected{err}
 		}
 	}
@@ -196,6 +196,18 @@ func (t *Transport) CloseIdleConnections() {
 		t.sweep.Stop()
 		t.sweep = nil
 	}
+}
+
+// dialAside dials in a goroutine that ends with that: dialing goes deep, and the stack of whoever asks would be of twice the
+// size for as long as the answer takes.
+func (t *Transport) dialAside(ctx context.Context, to origin, host *url.URL) (c *conn, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c, err = t.dial(ctx, to, host)
+	}()
+	<-done
+	return c, err
 }
 
 // dial makes a connection.

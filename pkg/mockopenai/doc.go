@@ -20,6 +20,9 @@
 // Settings.Accounts says otherwise: another one's keys are told 404, in path and body. What takes time (a batch, a fine-tuning job,
 // a response in the background) gets on a step whenever somebody looks at it; see work.
 //
+// What takes time upstream is done when somebody looks: runs of threads and of evals, videos; see ways. A run of a thread waits
+// first for what a function returned, if there is one to call, and is streamed with "stream": true.
+//
 // With Settings.RPM or TPM every account has rate limits for each model, which say truly in x-ratelimit headers how they
 // stand and refuse with 429 what goes beyond them.
 //

@@ -5,6 +5,7 @@ type Head struct {
 	Model        string
 	Doubled      bool  // model was given more than once; Model is the last, which is what most parsers take
 	Readable     bool  // the body was whole and well-formed; false for encoded, broken or unfinished ones
+	InFile       bool  // of a form that is not Readable: it breaks off within a file, and all before that was read
 	Stream       bool  // the answer is asked for as server-sent events
 	IncludeUsage bool  // a stream's usage was asked for by the caller itself
 	Background   bool  // the work goes on after the answer

@@ -13,6 +13,7 @@ type Operation struct {
 	Tokens  Tokens
 	Objects *Objects // what it does with objects stored upstream; nil: nothing
 	Socket  bool     // it is a WebSocket: GET with an Upgrade, and nothing else
+	Beyond  bool     // the official SDKs have it, and OpenAI's published description has not
 }
 
 // Free reports whether nobody pays for the tokens of the operation: it uses none, or shows those of another.

@@ -3,7 +3,6 @@ package openai
 import (
 	"bytes"
 	"io"
-	"mime"
 	"mime/multipart"
 	"strings"
 )
@@ -17,20 +16,21 @@ const (
 // unfinished, has a part whose name is in doubt, a longer value there or too many parts it tells what it found, and that it was not Readable.
 func ReadFormHead(contentType string, body []byte) Head {
 	var h Head
-	kind, params, err := mime.ParseMediaType(contentType)
-	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
+	boundary := boundaryOf(contentType)
+	if boundary == "" {
 		return h
 	}
 	models, r := 0, new(headReader)
-	form := multipart.NewReader(bytes.NewReader(body), params["boundary"])
-	for range mostParts {
+	form := multipart.NewReader(bytes.NewReader(body), boundary)
+	name, isFile := "", false
+	for parts := range mostParts {
 		part, err := form.NextRawPart()
 		if err != nil {
 			h.Readable = err == io.EOF // bare only behind the last boundary
+			h.InFile = !h.Readable && isFile && bytes.Count(body, []byte("--"+boundary)) == parts
 			break
 		}
-		name, isFile := nameOf(part)
-		if name == "" {
+		if name, isFile = nameOf(part); name == "" {
 			break
 		}
 		if isFile {

@@ -47,7 +47,7 @@ func TestReadFormHead(t *testing.T) {
 		"no stream":        {[]string{"stream", "true", "stream", "false"}, 0, Head{Readable: true}},
 		"two models": {[]string{"model", "a", "file", audio, "model", "b"}, 0, Head{Model: "b", Doubled: true,
 			Readable: true}},
-		"cut within the file": {[]string{"model", "a", "file", audio}, 2000, Head{Model: "a"}},
+		"cut within the file": {[]string{"model", "a", "file", audio}, 2000, Head{Model: "a", InFile: true}},
 		"cut within a value":  {[]string{"model", "a", "model", strings.Repeat("b", 500)}, 300, Head{Model: "a"}},
 		"cut before the end":  {[]string{"model", "a"}, 4, Head{Model: "a"}},
 		"no model":            {[]string{"file", audio}, 0, Head{Readable: true}},

@@ -106,7 +106,7 @@ func (r *headReader) referByVoice(param string, value gjson.Result) {
 // referByItems notes the items of earlier answers. One that is only named must be the caller's. One that is given whole is
 // read where it was made, if that can be: the upstream looks up what it thought there.
 func (r *headReader) referByItems(param string, list gjson.Result) {
-	if !list.IsArray() || !strings.Contains(list.Raw, `"id"`) && !strings.Contains(list.Raw, `"encrypted_content"`) && !strings.Contains(list.Raw, `\u`) {
+	if !list.IsArray() || !quotes(list.Raw, "id") && !quotes(list.Raw, "encrypted_content") && !strings.Contains(list.Raw, `\u`) {
 		return
 	}
 	list.ForEach(func(_, item gjson.Result) bool {
@@ -157,8 +157,7 @@ var hints = []string{"file", "vector_store", "container", "assistant", "thread",
 // mayRefer reports whether a text has one of the names, which the text shows without a look at its structure; a name in
 // escapes does not show.
 func mayRefer(top, text string) bool {
-	if strings.Contains(text, `\u`) || top == "tools" && strings.Contains(text, `"container"`) ||
-		top == "messages" && strings.Contains(text, `"audio"`) {
+	if strings.Contains(text, `\u`) || top == "tools" && quotes(text, "container") || top == "messages" && quotes(text, "audio") {
 		return true
 	}
 	for from := 0; ; {
@@ -173,6 +172,21 @@ func mayRefer(top, text string) bool {
 			}
 		}
 		from += len("_id")
+	}
+}
+
+// quotes reports whether a text has the name between quotes. To look for all of that at once is slow in a long text that begins
+// with some other names: the library takes the many first quotes for a reason to compare at every byte.
+func quotes(text, name string) bool {
+	for {
+		i := strings.IndexByte(text, '"')
+		if i < 0 {
+			return false
+		}
+		text = text[i+1:]
+		if rest, found := strings.CutPrefix(text, name); found && strings.HasPrefix(rest, `"`) {
+			return true
+		}
 	}
 }
 

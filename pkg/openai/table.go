@@ -81,6 +81,10 @@ func readOperation(method, path, class string, words []string) (Operation, error
 		op.Tokens = TokensNone
 	}
 	for _, word := range words {
+		if word == "beyond" {
+			op.Beyond = true
+			continue
+		}
 		name, value, _ := strings.Cut(word, "=")
 		if !op.body(name) && !op.rule(name) && !op.object(name, value) && !op.listing(name, value) {
 			return op, fmt.Errorf("%q means nothing", word)

@@ -164,17 +164,30 @@ func (v *validator) string() bool {
 
 // plain passes over bytes of a string that are neither its end, nor an escape, nor forbidden, as far as they come in eights.
 func (v *validator) plain() {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	for ; v.at+8 <= len(v.text); v.at += 8 {
-		eight := binary.LittleEndian.Uint64(v.text[v.at:])
-		quote, escape := eight^ones*'"', eight^ones*'\\'
-		// The high bit of a byte is set where it is below a space, a quote or a backslash; the lowest of them is exact.
-		special := ((eight-ones*' ')&^eight | (quote-ones)&^quote | (escape-ones)&^escape) & highs
-		if special != 0 {
-			v.at += bits.TrailingZeros64(special) / 8
-			return
+	text := v.text[v.at:]
+	at := 0
+	for ; len(text)-at >= 32; at += 32 {
+		four := text[at : at+32 : at+32]
+		if special(binary.LittleEndian.Uint64(four))|special(binary.LittleEndian.Uint64(four[8:]))|
+			special(binary.LittleEndian.Uint64(four[16:]))|special(binary.LittleEndian.Uint64(four[24:])) != 0 {
+			break
 		}
 	}
+	for ; len(text)-at >= 8; at += 8 {
+		if found := special(binary.LittleEndian.Uint64(text[at:])); found != 0 {
+			at += bits.TrailingZeros64(found) / 8
+			break
+		}
+	}
+	v.at += at
+}
+
+// special has the high bit of each byte set that is below a space, a quote or a backslash; the lowest of them is exact. A
+// quote differs in one bit from a space: with that turned it is the one more that is not above it.
+func special(eight uint64) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	low, escape := (eight^ones*('"'^' '))-ones*(' '+1), (eight^ones*'\\')-ones
+	return (low | escape) &^ eight & highs
 }
 
 // escape is what follows a backslash.

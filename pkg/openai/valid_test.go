@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -22,4 +23,20 @@ func FuzzValid(f *testing.F) {
 			t.Errorf("%q: %v, encoding/json says %v", text, got, want)
 		}
 	})
+}
+
+func TestSpecial(t *testing.T) {
+	for c := range 256 {
+		for at := range 8 {
+			text := []byte("plaintxt")
+			text[at] = byte(c)
+			want := uint64(0)
+			if c < ' ' || c == '"' || c == '\\' {
+				want = 0x80 << (8 * at)
+			}
+			if got := special(binary.LittleEndian.Uint64(text)); got&-got != want {
+				t.Errorf("%#x at %d: %#x", c, at, got)
+			}
+		}
+	}
 }

@@ -161,7 +161,7 @@ func accountOf(pointed []openai.Reference, items []string, found map[proxy.Objec
 }
 
 // readable refuses a body that could point at objects of others and cannot be read. A file that is uploaded points at none,
-// nor does a form that only names a model.
+// nor does a form that only names a model. Of another form all but a large file must be read, which passes if it comes last.
 func readable(call *proxy.Call) error {
 	if call.Head.Readable || call.Body.Length == 0 {
 		return nil
@@ -170,8 +170,14 @@ func readable(call *proxy.Call) error {
 	case openai.NoModel, openai.ModelInPath:
 		return nil
 	case openai.ModelInForm:
-		kind, _, _ := mime.ParseMediaType(call.Header.Get("Content-Type"))
-		if !call.Op.Unnamed && kind == "multipart/form-data" && call.Header.Get("Content-Encoding") == "" {
+		contentType := call.Header.Get("Content-Type")
+		kind, _, _ := mime.ParseMediaType(contentType)
+		switch {
+		case kind != "multipart/form-data" || call.Header.Get("Content-Encoding") != "":
+		case !call.Op.Unnamed:
+			return nil
+		case call.Head.InFile && call.Body.Rest != nil:
+			call.Body.Rest = openai.NewLastFile(contentType, call.Body.Held, call.Body.Rest)
 			return nil
 		}
 	}

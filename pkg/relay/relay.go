@@ -82,7 +82,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		return err
 	}
 	owed := admission.Spent{Unexecuted: true}
-	defer func() { permit.Settle(context.WithoutCancel(ctx), owed) }()
+	defer func() { permit.Settle(ctx, owed) }()
 	return r.serve(ctx, w, call, rec, permit, &owed)
 }
 
