@@ -60,6 +60,14 @@ func (p *Permit) Expect(ask Ask) openai.Usage {
 	return p.admission.guess(p, ask)
 }
 
+// Expected is what the limits of the client were charged, and stay charged while nobody knows what was used.
+func (p *Permit) Expected() (tokens, nanoUSD int64) {
+	if p == nil || !p.entered {
+		return 0, 0
+	}
+	return p.expected.tokens, p.expected.nanoUSD
+}
+
 // Settle replaces what was expected by what was spent and frees the slot. The second call does nothing. It waits for
 // nobody, and outlives the request's context: a caller who hangs up still pays for what was generated.
 func (p *Permit) Settle(_ context.Context, spent Spent) {
@@ -107,10 +115,15 @@ const implausible = 1 << 27
 // used is what is to be charged in place of what was expected; not known: that stays. A strict client is given back only
 // what the upstream says in figures that it did not use.
 func (p *Permit) used(spent Spent) (u amounts, known bool) {
-	switch basis := spent.Usage.Basis; {
-	case spent.Unexecuted || spent.Rejected && !p.client.Strict || p.shape == free:
+	if spent.Unexecuted || spent.Rejected && !p.client.Strict || p.shape == free {
 		return amounts{}, true
-	case basis == openai.NoUsage || basis != openai.Exact && p.client.Strict:
+	}
+	return p.measured(spent)
+}
+
+// measured is what the usage amounts to.
+func (p *Permit) measured(spent Spent) (u amounts, known bool) {
+	if basis := spent.Usage.Basis; basis == openai.NoUsage || basis != openai.Exact && p.client.Strict {
 		return amounts{}, false
 	}
 	u.tokens = max(spent.Usage.Input, 0) + max(spent.Usage.Output, 0)

@@ -28,13 +28,14 @@ func (p *Permit) GiveBack() {
 	})
 }
 
-// Charge charges the client for what a session used besides its responses. It is told in the background, like a settlement; what
-// the limits do not hold becomes a debt of the requests after it.
+// Charge charges the client for what was used besides what the request was admitted for: by a session besides its responses, or by
+// an earlier request that this one tells of, and which may be free itself. It is told in the background, like a settlement; what the
+// limits do not hold becomes a debt of the requests after it.
 func (p *Permit) Charge(spent Spent) {
 	if p == nil || !p.entered || !p.client.Metered() {
 		return
 	}
-	used, known := p.used(spent)
+	used, known := p.measured(spent)
 	if !known {
 		return
 	}

@@ -17,6 +17,7 @@ type store interface {
 	KeepObjects(ctx context.Context, owner string, objects []proxy.Object) error
 	FindObjects(ctx context.Context, owner string, ids []proxy.ObjectID) ([]proxy.Object, error)
 	ForgetObjects(ctx context.Context, owner string, ids []proxy.ObjectID) error
+	TakeObject(ctx context.Context, owner string, id proxy.ObjectID) (bool, error)
 	ListObjects(ctx context.Context, owner string, q proxy.ObjectQuery) (proxy.ObjectPage, error)
 }
 
@@ -93,6 +94,16 @@ func (o *Owners) Find(ctx context.Context, owner string, ids []proxy.ObjectID) (
 		}
 	}
 	return known, nil
+}
+
+// Take forgets an object, and reports whether it was there: of several who take one, one gets it. The error is a *proxy.Fault,
+// and means that nobody knows, also while something of the owner waits to be told.
+func (o *Owners) Take(ctx context.Context, owner string, id proxy.ObjectID) (bool, error) {
+	if o.waiting.has(owner) {
+		return false, unanswered(state.ErrUnavailable)
+	}
+	taken, err := o.Store.TakeObject(ctx, owner, id)
+	return taken, unanswered(err)
 }
 
 // List lists what the owner has. The error is a *proxy.Fault: NotFound when the list cannot go on where it should.

@@ -53,6 +53,11 @@ func TestOwners(t *testing.T) {
 	if page, err := o.List(t.Context(), "c/a", proxy.ObjectQuery{Family: "file", Limit: 1}); err != nil || len(page.Objects) != 1 || page.More {
 		t.Errorf("%+v, %v", page, err)
 	}
+	for _, want := range []bool{true, false} {
+		if taken, err := o.Take(t.Context(), "c/a", one.ObjectID); taken != want || err != nil {
+			t.Errorf("taken: %v, %v", taken, err)
+		}
+	}
 	undated := file("file-4")
 	undated.Created = time.Time{}
 	o.Keep(t.Context(), "c/a", []proxy.Object{undated})
@@ -87,6 +92,9 @@ func TestOwnersWithoutState(t *testing.T) {
 	}
 	if _, err := o.List(t.Context(), "c/a", proxy.ObjectQuery{Family: "file", Limit: 9}); kind(err) != proxy.StateUnavailable {
 		t.Errorf("list: %v", err)
+	}
+	if taken, err := o.Take(t.Context(), "c/a", made.ObjectID); taken || kind(err) != proxy.StateUnavailable {
+		t.Errorf("taken meanwhile: %v, %v", taken, err)
 	}
 	if n := o.waiting.size(); n != 2 {
 		t.Errorf("%v wait", n)

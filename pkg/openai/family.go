@@ -27,6 +27,8 @@ const (
 	Tunnels       Family = "tunnel"
 	Items         Family = "item"
 	Calls         Family = "call"
+	// Unsettled are responses in the background that were not counted so far. They are no objects of the upstream.
+	Unsettled Family = "unsettled"
 )
 
 // families are all there are, with how their ids begin.
@@ -42,6 +44,7 @@ var families = []struct {
 	{Voices, "voice_", false}, {Audio, "audio_", true}, {Prompts, "pmpt_", false}, {Tunnels, "tunnel_", false},
 	{Calls, "rtc_", true},
 	{Items, "", true}, // of an answer; their ids begin in many ways
+	{Unsettled, "", true},
 }
 
 // Families are all there are.

@@ -12,13 +12,21 @@ import (
 // counts, as it does for most parsers; a reference counts wherever it stands. An unfinished body tells what it can.
 func ReadHead(body []byte) Head {
 	text := view(body)
-	r := new(headReader)
-	whole := members(text, func(name, value string) { r.member(name, parsed(value)) })
-	if !whole {
-		r = new(headReader)
-		r.broken(text)
+	r := headReader{names: make([]string, 0, usualMembers)}
+	if !members(text, func(name, value string) { r.member(name, parsed(value)) }) {
+		return brokenHead(text)
 	}
-	return r.done(whole)
+	return r.done(true)
+}
+
+// usualMembers is how many members nearly all bodies have at most. A frame of the stack grows with it, and stacks are kept
+// for as long as a stream is open.
+const usualMembers = 8
+
+func brokenHead(text string) Head {
+	var r headReader
+	r.broken(text)
+	return r.done(false)
 }
 
 // headReader is a head that is being read.
@@ -29,8 +37,7 @@ type headReader struct {
 	each   int64    // answers to each prompt
 	asked  int64    // prompts
 
-	names   [mostMembers]string // of the members so far
-	members int                 // how many those are
+	names []string // of the members so far
 
 	referred map[Reference]bool // those of the head
 	crowded  bool               // there were too many

@@ -41,11 +41,10 @@ const mostMembers = 64
 // limit notes what a member says of the tokens that the request can use at most.
 func (r *headReader) limit(name string, value gjson.Result) {
 	if r.head.Unbounded == "" {
-		if slices.Contains(r.names[:r.members], name) || r.members == mostMembers {
+		if slices.Contains(r.names, name) || len(r.names) == mostMembers {
 			r.unbounded(name) // parsers differ in which of two they take
 		} else {
-			r.names[r.members] = name
-			r.members++
+			r.names = append(r.names, name)
 		}
 	}
 	switch name {

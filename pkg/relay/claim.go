@@ -16,6 +16,7 @@ type owners interface {
 	Keep(ctx context.Context, owner string, objects []proxy.Object)
 	Forget(ctx context.Context, owner string, ids []proxy.ObjectID)
 	Find(ctx context.Context, owner string, ids []proxy.ObjectID) (map[proxy.ObjectID]proxy.Object, error)
+	Take(ctx context.Context, owner string, id proxy.ObjectID) (bool, error)
 	List(ctx context.Context, owner string, q proxy.ObjectQuery) (proxy.ObjectPage, error)
 }
 
@@ -34,6 +35,7 @@ type claim struct {
 // the call points at something, and none when it does not.
 func (r *Relay) claim(ctx context.Context, call *proxy.Call, rec *proxy.Record) (c claim, err error) {
 	if r.Shared == nil || !r.Shared(call.Client.Pool) {
+		c.known = r.unsettled(ctx, call)
 		return c, nil
 	}
 	c.owner = call.Client.Owner()
@@ -51,7 +53,7 @@ func (r *Relay) claim(ctx context.Context, call *proxy.Call, rec *proxy.Record) 
 		c.account, c.soft = r.beside(ctx, c.owner, call.Op)
 		return c, nil
 	}
-	c.known, err = r.Owners.Find(ctx, c.owner, idsOf(pointed, call.Head.Items))
+	c.known, err = r.Owners.Find(ctx, c.owner, append(idsOf(pointed, call.Head.Items), settleable(call)...))
 	if err == nil {
 		c.account, err = accountOf(pointed, call.Head.Items, c.known)
 	}

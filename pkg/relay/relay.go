@@ -112,14 +112,19 @@ func (r *Relay) serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	}
 	owed.Rejected = best.verdict().Outcome == proxy.CallerFault
 	r.drop(ctx, claim, call, best.verdict())
+	later := r.later(ctx, claim, call, permit, run.need)
 	how := upstream.Forwarding{HideUsage: hide && best.verdict().Outcome == proxy.Served,
-		Head: rec.Method == http.MethodHead, Watch: r.watch(ctx, claim, call, best)}
+		Head: rec.Method == http.MethodHead, Watch: later.watched(r.watch(ctx, claim, call, best))}
 	session := r.session(ctx, claim, call, best, permit, &how)
 	defer session.begin()()
 	run.markSpent(w.Header(), best)
-	settle(best, best.answer.Forward(w, how), call, rec)
+	delivered := best.answer.Forward(w, how)
+	settle(best, delivered, call, rec)
 	if rec.Session != nil {
 		*owed = session.settle(ctx, rec)
+		return nil
+	}
+	if later.settle(delivered, best, rec) {
 		return nil
 	}
 	r.price(best, call, rec)

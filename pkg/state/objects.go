@@ -23,6 +23,9 @@ type Objects interface {
 	// ForgetObjects forgets those of the ids that are the owner's.
 	ForgetObjects(ctx context.Context, owner string, ids []proxy.ObjectID) error
 
+	// TakeObject forgets an object of the owner, and reports whether it was there: of several who take one, one gets it.
+	TakeObject(ctx context.Context, owner string, id proxy.ObjectID) (bool, error)
+
 	// ListObjects lists what the owner has of a family. ErrNoObject: q.From is not there.
 	ListObjects(ctx context.Context, owner string, q proxy.ObjectQuery) (proxy.ObjectPage, error)
 }

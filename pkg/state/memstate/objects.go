@@ -169,6 +169,22 @@ func (s *Store) ForgetObjects(_ context.Context, owner string, ids []proxy.Objec
 	return nil
 }
 
+// TakeObject never fails.
+func (s *Store) TakeObject(_ context.Context, owner string, id proxy.ObjectID) (bool, error) {
+	o, name := &s.objects, shelfName{owner, id.Family}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	on := o.shelves[name]
+	if on == nil {
+		return false, nil
+	}
+	_, taken := on.remove(id.ID)
+	if taken {
+		o.touchLocked(objectName{name, id.ID})
+	}
+	return taken, nil
+}
+
 // ListObjects fails only with ErrNoObject.
 func (s *Store) ListObjects(_ context.Context, owner string, q proxy.ObjectQuery) (page proxy.ObjectPage, err error) {
 	o := &s.objects

@@ -76,6 +76,22 @@ func (s *Store) ForgetObjects(ctx context.Context, owner string, ids []proxy.Obj
 	return nil
 }
 
+// TakeObject deletes it, and counts what is deleted.
+func (s *Store) TakeObject(ctx context.Context, owner string, id proxy.ObjectID) (bool, error) {
+	ctx, cancel := within(ctx, s.budgets.hot)
+	defer cancel()
+	var taken *redis.IntCmd
+	_, err := s.hot.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		taken = p.HDel(ctx, s.keys.objects(owner, id.Family), id.ID)
+		p.ZRem(ctx, s.keys.objectOrder(owner, id.Family), id.ID)
+		return nil
+	})
+	if err != nil {
+		return false, unavailable(err)
+	}
+	return taken.Val() > 0, nil
+}
+
 // eachObject runs a script for some objects at a time, each of which has width arguments behind those that are common.
 func (s *Store) eachObject(ctx context.Context, script *redis.Script, keys []string, args []any, width int, common ...any) error {
 	for len(args) > 0 {

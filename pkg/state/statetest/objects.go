@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +23,7 @@ var objectTests = map[string]func(t *testing.T, s state.Store){
 	"objects":               objects,
 	"objects of others":     objectsOfOthers,
 	"many objects at once":  manyObjects,
+	"one takes an object":   takenObjects,
 	"lists go on":           listsGoOn,
 	"lists against a model": listsAgainstAModel,
 }
@@ -136,6 +139,38 @@ func objectsOfOthers(t *testing.T, s state.Store) {
 	}
 	if got := found(t, s, one, file.ObjectID); len(got) != 1 {
 		t.Errorf("the owner finds %+v", got)
+	}
+}
+
+// takenObjects: of many who take an object, one gets it; nobody gets another owner's.
+func takenObjects(t *testing.T, s state.Store) {
+	one, two := fresh("c/"), fresh("c/")
+	owed := made("unsettled", "resp_1", "3 0 gpt-4o", 7)
+	keep(t, s, one, owed, made("unsettled", "resp_2", "x", 8))
+	take := func(owner string, id proxy.ObjectID) (taken bool) {
+		if err := answered(func() (err error) { taken, err = s.TakeObject(t.Context(), owner, id); return err }); err != nil {
+			t.Error(err)
+		}
+		return taken
+	}
+	if take(two, owed.ObjectID) || take(one, proxy.ObjectID{Family: "response", ID: "resp_1"}) || take(fresh("c/"), owed.ObjectID) {
+		t.Error("what is not there was taken")
+	}
+	var all sync.WaitGroup
+	var got atomic.Int64
+	for range 20 {
+		all.Go(func() {
+			if take(one, owed.ObjectID) {
+				got.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if got.Load() != 1 || len(found(t, s, one, owed.ObjectID)) != 0 {
+		t.Errorf("%d have taken it", got.Load())
+	}
+	if ids, more := listed(t, s, one, proxy.ObjectQuery{Family: "unsettled", Limit: 5}); !slices.Equal(ids, []string{"resp_2"}) || more {
+		t.Errorf("%q are left", ids)
 	}
 }
 

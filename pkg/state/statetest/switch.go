@@ -177,6 +177,14 @@ func (s *Switchable) ForgetObjects(ctx context.Context, owner string, ids []prox
 	return s.Store.ForgetObjects(ctx, owner, ids)
 }
 
+// TakeObject is state.Store's.
+func (s *Switchable) TakeObject(ctx context.Context, owner string, id proxy.ObjectID) (bool, error) {
+	if err := s.check(); err != nil {
+		return false, err
+	}
+	return s.Store.TakeObject(ctx, owner, id)
+}
+
 // ListObjects is state.Store's.
 func (s *Switchable) ListObjects(ctx context.Context, owner string, q proxy.ObjectQuery) (proxy.ObjectPage, error) {
 	if err := s.check(); err != nil {

@@ -1,0 +1,177 @@
+package relay
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+
+	"openai-api-proxy/pkg/admission"
+	"openai-api-proxy/pkg/balancer"
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/upstream"
+)
+
+// A response in the background is not done when its request is answered, and nobody can tell what it uses. Its client and its
+// key stay charged what was expected, and that is remembered under its id. Who is the first to be shown its usage, by a stream to
+// its end or by asking for it, through whichever replica, has it counted with the own request: once, and charged less what was
+// charged before. What nobody looks at is never counted, and stays charged as expected.
+
+// debt is what a response in the background was charged so far, and its model.
+type debt struct {
+	client, key balancer.Need // of the limits of either
+	model       string
+}
+
+// object is how it is remembered: its text stands in place of an account.
+func (d debt) object(id string) proxy.Object {
+	return proxy.Object{ObjectID: proxy.ObjectID{Family: openai.Unsettled, ID: id},
+		Account: fmt.Sprintf("%d %d %d %d %s", d.client.Tokens, d.client.NanoUSD, d.key.Tokens, d.key.NanoUSD, cmp.Or(d.model, unnamed))}
+}
+
+// unnamed stands for the model of a request that named none, as it is in a prompt that is stored.
+const unnamed = "-"
+
+func readDebt(text string) (d debt, ok bool) {
+	n, _ := fmt.Sscanf(text, "%d %d %d %d %s", &d.client.Tokens, &d.client.NanoUSD, &d.key.Tokens, &d.key.NanoUSD, &d.model)
+	if d.model == unnamed {
+		d.model = ""
+	}
+	return d, n == 5
+}
+
+// settleable is the mark of the response that a call shows, under which it may be found that nobody has counted it.
+func settleable(call *proxy.Call) []proxy.ObjectID {
+	switch call.Op.Path {
+	case "/v1/responses/{response}", "/v1/responses/{response}/cancel":
+		if o := call.Op.Objects; o != nil && !o.Drops && openai.IsObjectID(call.Slots[0]) {
+			return []proxy.ObjectID{{Family: openai.Unsettled, ID: call.Slots[0]}}
+		}
+	}
+	return nil
+}
+
+// unsettled looks for that mark where nobody asks whose the objects are. Who cannot be told is served all the same.
+func (r *Relay) unsettled(ctx context.Context, call *proxy.Call) map[proxy.ObjectID]proxy.Object {
+	ids := settleable(call)
+	if len(ids) == 0 || r.Owners == nil {
+		return nil
+	}
+	known, _ := r.Owners.Find(ctx, call.Client.Owner(), ids)
+	return known
+}
+
+// later is a call whose usage is counted with another one, or that has the usage of another one counted.
+type later struct {
+	relay  *Relay
+	call   *proxy.Call
+	permit *admission.Permit
+	debt   debt
+	mark   proxy.ObjectID // no id: the answer has not said it so far
+	asks   bool           // it asks for the response, and did not make it
+	ctx    context.Context
+	finder *openai.Finder
+}
+
+// later says what a call has to do with a response in the background; nil: nothing.
+func (r *Relay) later(ctx context.Context, c claim, call *proxy.Call, permit *admission.Permit, need balancer.Need) *later {
+	ids := settleable(call)
+	begins := call.Head.Background && call.Op.Path == "/v1/responses" && !call.Op.Socket && r.Owners != nil
+	if len(ids) == 0 && !begins {
+		return nil
+	}
+	l := &later{relay: r, call: call, permit: permit, ctx: context.WithoutCancel(ctx)}
+	if begins {
+		l.debt = debt{key: need, model: call.Head.Model}
+		l.debt.client.Tokens, l.debt.client.NanoUSD = permit.Expected()
+		return l
+	}
+	l.mark = ids[0]
+	if l.debt, l.asks = readDebt(c.known[l.mark].Account); !l.asks {
+		return nil
+	}
+	return l
+}
+
+// watched is a watch that sees the id of the response besides, and remembers the debt before the caller knows it.
+func (l *later) watched(watch func(contentType string) io.Writer) func(contentType string) io.Writer {
+	if l == nil || l.asks {
+		return watch
+	}
+	return func(contentType string) io.Writer {
+		l.finder = openai.NewFinder(contentType, []openai.Made{{Family: openai.Unsettled, Path: "id"}, {Family: openai.Unsettled, Path: "response.id"}})
+		var first io.Writer
+		if watch != nil {
+			first = watch(contentType)
+		}
+		switch {
+		case l.finder == nil:
+			return first
+		case first == nil:
+			return l
+		}
+		return io.MultiWriter(l, first)
+	}
+}
+
+func (l *later) Write(p []byte) (int, error) {
+	if l.mark.ID == "" {
+		l.finder.Write(p)
+		if found := l.finder.Found(); len(found) > 0 {
+			object := l.debt.object(found[0].ID)
+			l.mark = object.ObjectID
+			l.relay.Owners.Keep(l.ctx, l.call.Client.Owner(), []proxy.Object{object})
+		}
+	}
+	return len(p), nil
+}
+
+// settle writes into the record what the answer says that the response used, if nobody has counted it, and reports whether
+// there is nothing more to be settled: what the call itself used is counted elsewhere, or was now.
+func (l *later) settle(d *upstream.Delivered, best *try, rec *proxy.Record) bool {
+	if l == nil || l.mark.ID == "" {
+		return false
+	}
+	told := d.Usage.Basis == openai.Exact
+	if !l.asks {
+		rec.Usage = openai.Usage{} // what was told so far of a stream that was left is not all
+		if told && l.take() {
+			rec.Usage = d.Usage
+			return false // it is counted like any other
+		}
+		return true
+	}
+	if !told || !l.take() {
+		return true
+	}
+	rec.Usage, rec.Model = d.Usage, l.debt.model
+	rec.Cost, rec.Priced = l.relay.Prices.Cost(rec.Model, rec.Usage)
+	rec.Unpriced = !rec.Priced
+	l.charge(best, rec)
+	return true
+}
+
+// take takes the mark. Where the state does not answer, the one who made the response counts it, and has it forgotten.
+func (l *later) take() bool {
+	taken, err := l.relay.Owners.Take(l.ctx, l.call.Client.Owner(), l.mark)
+	if err != nil && !l.asks {
+		l.relay.Owners.Forget(l.ctx, l.call.Client.Owner(), []proxy.ObjectID{l.mark})
+		return true
+	}
+	return taken
+}
+
+// charge charges the client and the key what the response used beyond what they were charged before.
+func (l *later) charge(best *try, rec *proxy.Record) {
+	used := balancer.Need{Tokens: max(rec.Usage.Input, 0) + max(rec.Usage.Output, 0), NanoUSD: rec.Cost}
+	if used.Tokens > implausible {
+		return
+	}
+	more := func(charged balancer.Need) balancer.Need {
+		return balancer.Need{Tokens: max(used.Tokens-charged.Tokens, 0), NanoUSD: max(used.NanoUSD-charged.NanoUSD, 0)}
+	}
+	client := more(l.debt.client)
+	l.permit.Charge(admission.Spent{Usage: openai.Usage{Input: client.Tokens, Basis: openai.Exact}, Cost: client.NanoUSD, Priced: rec.Priced})
+	best.pick.UsedMore(more(l.debt.key))
+}
