@@ -47,7 +47,7 @@ for k = 1, limits do
   out[2 * k - 1], out[2 * k] = second, third
 end
 
-local known, asked = {['']=false}, {}
+local known, asked = {}, {}
 for i = first, #ARGV, limits + 1 do
   local reservation = ARGV[i]
   if reservation ~= '' then
@@ -68,10 +68,10 @@ local function wait(k, cost)
   if cost > most[k] then return -1 end
   return kinds[k] == 'rate' and math.ceil((taken[k] + cost - most[k]) / 1000) or ends[k]
 end
-local changed, open, held, o = {}, {}, {}, 2 * limits
-local opened, holds = ms + tonumber(ARGV[2]), ms + tonumber(ARGV[3])
+local costs, changed, open, held, o = {}, {}, {}, {}, 2 * limits
+local opened, holds = format('%.0f', ms + tonumber(ARGV[2])), format('%.0f', ms + tonumber(ARGV[3])) -- once, not by each call
 for i = first, #ARGV, limits + 1 do
-  local reservation, costs = ARGV[i], {}
+  local reservation = ARGV[i]
   local refused, longest, takes, slot = 0, 0, false, false
   if not known[reservation] then
     for k = 1, limits do
