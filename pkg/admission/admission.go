@@ -139,13 +139,8 @@ func (a *Admission) newReservation() string {
 // take takes the charges in the store, or from this replica's share when the store cannot answer. With an error it says
 // which limit refused, if one did.
 func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err error) {
-	if known, found := a.refusals.find(p, time.Now()); found {
-		p.balances = known.balances
-		return known.limit, refusal(p, known)
-	}
-	if a.leased(ctx, p) {
-		a.stirred.note(p, p.balances, "")
-		return "", nil
+	if limit, err := a.refusedBefore(p); err != nil || a.leased(ctx, p) {
+		return limit, err
 	}
 	if p.needsSettling() {
 		p.reservation = a.newReservation()
@@ -154,6 +149,21 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 	if err == nil && v.Refused == slots && a.teller.handover(ctx, p.subject) {
 		v, err = a.store.Spend(ctx, p.subject, p.reservation, p.charges)
 	}
+	return a.taken(ctx, p, &v, err)
+}
+
+// refusedBefore refuses again what was refused a moment ago.
+func (a *Admission) refusedBefore(p *Permit) (limit string, err error) {
+	known, found := a.refusals.find(p, time.Now())
+	if !found {
+		return "", nil
+	}
+	p.balances = known.balances
+	return known.limit, refusal(p, known)
+}
+
+// taken says what came of asking the store.
+func (a *Admission) taken(ctx context.Context, p *Permit, v *state.Verdict, err error) (limit string, _ error) {
 	switch {
 	case err == nil:
 		a.outage.answered()
@@ -200,11 +210,15 @@ func (a *Admission) leased(ctx context.Context, p *Permit) bool {
 		}
 		a.leases.answer(p, name, block, v, taken, begin)
 	}
-	if taken && p.needsSettling() {
+	if !taken {
+		return false
+	}
+	if p.needsSettling() {
 		p.entered = true
 		a.teller.reserved.Add(p.expected.tokens)
 	}
-	return taken
+	a.stirred.note(p, p.balances, "")
+	return true
 }
 
 // withdraw gives back what may have been charged for a request that was not admitted.

@@ -44,28 +44,7 @@ func TestCallsByTelephone(t *testing.T) {
 	if a := r.manage(t, "POST", "/api/objects", `{"client":"a","account":"b","ids":["`+id+`"]}`, nil); a.status != 200 {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	for _, verb := range []string{"accept", "refer", "reject", "hangup"} {
-		if a := r.post(t, path+"/"+verb, tokenOfB, `{}`); a.status != 404 || a.body != absent.body {
-			t.Errorf("%s by another: %d %s", verb, a.status, a.body)
-		}
-	}
-	if _, resp := r.dial(t, beside, tokenOfB); resp.StatusCode != 404 {
-		t.Errorf("another beside it: %d", resp.StatusCode)
-	}
-	if a := r.post(t, path+"/accept", tokenOfA, `{"type":"realtime","prompt":{"id":"pmpt_of_another"}}`); a.status != 404 {
-		t.Errorf("with another's prompt: %d %s", a.status, a.body)
-	}
-	for _, says := range []string{`{"audio":{"output":{"voice":{"id":"voice_of_another"}}}}`, `{"audio":{"output":{"voice":"voice_of_another"}}}`} {
-		if a := r.post(t, path+"/accept", tokenOfA, says); a.status != 404 {
-			t.Errorf("with another's voice: %d %s", a.status, a.body)
-		}
-	}
-	if a := r.post(t, path+"/accept", tokenOf("limited"), `{}`); a.status != 403 || a.code() != "endpoint_not_allowed" {
-		t.Errorf("a client with limits: %d %s", a.status, a.body)
-	}
-	if _, resp := r.dial(t, beside, tokenOf("limited")); resp.StatusCode != 403 {
-		t.Errorf("a client with limits beside it: %d", resp.StatusCode)
-	}
+	r.refusesCall(t, id, absent)
 	if n := len(mock.Requests()) - asked; n != 0 {
 		t.Errorf("%d requests reached the upstream", n)
 	}
@@ -89,6 +68,35 @@ func TestCallsByTelephone(t *testing.T) {
 	}
 	if a := r.post(t, "/v1/realtime/calls", tokenOfA, `{}`); a.status != 403 {
 		t.Errorf("a call that is made here: %d %s", a.status, a.body)
+	}
+}
+
+// refusesCall checks that others than the owner of a call are answered as if there were none, and that it is no way to what is
+// another's, nor around limits.
+func (r *rig) refusesCall(t *testing.T, id string, absent answer) {
+	t.Helper()
+	path, beside := "/v1/realtime/calls/"+id, "/v1/realtime?call_id="+id
+	for _, verb := range []string{"accept", "refer", "reject", "hangup"} {
+		if a := r.post(t, path+"/"+verb, tokenOfB, `{}`); a.status != 404 || a.body != absent.body {
+			t.Errorf("%s by another: %d %s", verb, a.status, a.body)
+		}
+	}
+	if _, resp := r.dial(t, beside, tokenOfB); resp.StatusCode != 404 {
+		t.Errorf("another beside it: %d", resp.StatusCode)
+	}
+	if a := r.post(t, path+"/accept", tokenOfA, `{"type":"realtime","prompt":{"id":"pmpt_of_another"}}`); a.status != 404 {
+		t.Errorf("with another's prompt: %d %s", a.status, a.body)
+	}
+	for _, says := range []string{`{"audio":{"output":{"voice":{"id":"voice_of_another"}}}}`, `{"audio":{"output":{"voice":"voice_of_another"}}}`} {
+		if a := r.post(t, path+"/accept", tokenOfA, says); a.status != 404 {
+			t.Errorf("with another's voice: %d %s", a.status, a.body)
+		}
+	}
+	if a := r.post(t, path+"/accept", tokenOf("limited"), `{}`); a.status != 403 || a.code() != "endpoint_not_allowed" {
+		t.Errorf("a client with limits: %d %s", a.status, a.body)
+	}
+	if _, resp := r.dial(t, beside, tokenOf("limited")); resp.StatusCode != 403 {
+		t.Errorf("a client with limits beside it: %d", resp.StatusCode)
 	}
 }
 

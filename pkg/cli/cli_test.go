@@ -99,7 +99,8 @@ func TestCommands(t *testing.T) {
 func TestJSON(t *testing.T) {
 	p := start(t, nil)
 	s := shellFor(p.url)
-	for _, line := range []string{"keys list", "keys show a", "clients list", "stats", "usage", "settings", "replicas", "audit", "alerts list", "keys test a", "keys reset a"} {
+	for _, line := range []string{"keys list", "keys show a", "clients list", "stats", "usage", "settings", "replicas", "audit", "alerts list", "keys test a", "keys reset a",
+		"objects adopt --client mine --account a file-1", "objects list --client mine --family file", "objects disown --client mine file-1"} {
 		r := s.ok(t, "", append(words(line), "--json"))
 		var body map[string]any
 		if err := json.Unmarshal([]byte(r.out), &body); err != nil || len(body) == 0 || strings.Count(r.out, "\n") != 1 {
@@ -134,25 +135,34 @@ func TestImport(t *testing.T) {
 func TestMisuse(t *testing.T) {
 	s := shellFor("http://127.0.0.1:1")
 	for line, want := range map[string]string{
-		"keys":                              "list, show, add",
-		"keys lst":                          "list, show, add",
-		"keys list --stat active":           "there is no flag --stat; there are --account",
-		"keys show":                         "usage: openai-api-proxy keys show",
-		"keys show a b":                     "usage: ",
-		"keys add --weight much":            "whole number",
-		"keys add --set key=sk-test-x":      "history of your shell",
-		"keys add sk-test-on-the-line":      "usage: ",
-		"keys add":                          "no key was given",
-		"keys test":                         "say --all",
-		"keys test a --all":                 "not both",
-		"settings set strategy":             "strategy=weighted",
-		"stats --url ftp://host":            "must be like",
-		"stats --url http://user:pw@host":   "must be like",
-		"keys list --limit 0":               "at least 1",
-		"clients rotate":                    "usage: ",
-		"doctor --quick extra":              "usage: ",
-		"requests --limit -1":               "negative",
-		"doctor --advertise x --url http:/": "must be like",
+		"keys":                                     "list, show, add",
+		"keys lst":                                 "list, show, add",
+		"keys list --stat active":                  "there is no flag --stat; there are --account",
+		"keys show":                                "usage: openai-api-proxy keys show",
+		"keys show a b":                            "usage: ",
+		"keys add --weight much":                   "whole number",
+		"keys add --set key=sk-test-x":             "history of your shell",
+		"keys add sk-test-on-the-line":             "usage: ",
+		"keys add":                                 "no key was given",
+		"keys test":                                "say --all",
+		"keys test a --all":                        "not both",
+		"settings set strategy":                    "strategy=weighted",
+		"stats --url ftp://host":                   "must be like",
+		"stats --url http://user:pw@host":          "must be like",
+		"keys list --limit 0":                      "at least 1",
+		"clients rotate":                           "usage: ",
+		"doctor --quick extra":                     "usage: ",
+		"requests --limit -1":                      "negative",
+		"objects":                                  "list, adopt, disown",
+		"objects list --family file":               "either --client or --group",
+		"objects list --client mine":               "--family",
+		"objects adopt --client mine x":            "--account",
+		"objects adopt --account a x":              "either --client or --group",
+		"objects disown --client a --group b x":    "either --client or --group",
+		"objects adopt --client mine --account a":  "usage: ",
+		"objects adopt --client m --account a - x": "not both",
+		"objects disown --client mine -":           "no id was given",
+		"doctor --advertise x --url http:/":        "must be like",
 	} {
 		r := s.fails(t, cli.Misuse, words(line), want)
 		if strings.Contains(r.err, "sk-test") {

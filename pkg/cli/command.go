@@ -36,6 +36,7 @@ func commands() []*command {
 		keysSwitch("enable", true), keysSwitch("disable", false), keysRemove(),
 		clientsList(), clientsShow(), clientsAdd(), clientsRotate(),
 		clientsSwitch("enable", true), clientsSwitch("disable", false), clientsRemove(),
+		objectsList(), objectsAdopt(), objectsDisown(),
 		stats(), usage(), requests(), settingsGet("settings"), settingsGet("settings get"), settingsSet(), settingsUnset(),
 		replicas(), refresh(), audit(), alerts(), alertsTest(), doctor()}
 }

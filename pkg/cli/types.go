@@ -65,6 +65,13 @@ type client struct {
 	Balances []quotaBalance `json:"balances"` // nil: not known
 }
 
+type object struct {
+	Family  string    `json:"family"`
+	ID      string    `json:"id"`
+	Account string    `json:"account"`
+	Created time.Time `json:"created"`
+}
+
 // quotaBalance is how a quota of a client stands.
 type quotaBalance struct {
 	Measure string      `json:"measure"`

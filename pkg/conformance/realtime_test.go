@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/openai/openai-go/v3"
@@ -36,6 +37,43 @@ func TestGoSDKRealtime(t *testing.T) {
 		t.Error(err)
 	}
 	if asked := r.asked(t); asked[0].Path != "/v1/realtime?model=gpt-realtime" || asked[0].Key == token {
+		t.Errorf("the upstream was asked %+v", asked)
+	}
+}
+
+// A session whose client has used up its quota: the SDK sees the refusal as the upstream's own errors, and the session goes on.
+func TestGoSDKRealtimeRefused(t *testing.T) {
+	r := start(t, fmt.Sprintf(`CLIENT_TOKENS=[{"id":"sdk","token":%q,"quota":{"tokens":100,"period":"total"}}]`, token))
+	c := r.client()
+	session, err := c.Realtime.Connect(t.Context(), realtime.RealtimeConnectionOptions{}, option.WithQuery("model", "gpt-realtime"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	ask := func() {
+		if err := session.SendRaw(t.Context(), json.RawMessage(`{"type":"response.create","event_id":"mine"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := 0
+	for ask(); refused < 2; {
+		event, err := session.Recv(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch event.Type {
+		case "response.done":
+			ask()
+		case "error":
+			if e := event.AsRealtimeErrorEvent().Error; e.Code != "insufficient_quota" || e.Type != "insufficient_quota" || e.EventID != "mine" || e.Message == "" {
+				t.Errorf("refused with %+v", e)
+			}
+			if refused++; refused < 2 {
+				ask() // it goes on, and is refused again
+			}
+		}
+	}
+	if asked := r.asked(t); len(asked) != 1 {
 		t.Errorf("the upstream was asked %+v", asked)
 	}
 }

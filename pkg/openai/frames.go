@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"math"
+	"strings"
 )
 
 // Frames reads the frames of one direction of a WebSocket (RFC 6455) beside the bytes that pass. It changes nothing and never
@@ -273,7 +274,7 @@ func TextFrame(text []byte) []byte {
 // CloseFrame is a frame that closes, masked as clients must do it or not.
 func CloseFrame(code int, reason string, masked bool) []byte {
 	payload := binary.BigEndian.AppendUint16(nil, uint16(code))
-	payload = append(payload, reason[:min(len(reason), mostControl-2)]...)
+	payload = append(payload, strings.ToValidUTF8(reason[:min(len(reason), mostControl-2)], "")...) // half a letter is a failure of ours
 	frame := []byte{0x80 | opClose, byte(len(payload))}
 	if !masked {
 		return append(frame, payload...)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 )
@@ -239,5 +240,15 @@ func BenchmarkFrames(b *testing.B) {
 				_, _ = f.Write(stream)
 			}
 		})
+	}
+}
+
+// A long reason is cut between two letters: clients take half of one for a failure.
+func TestLongReason(t *testing.T) {
+	for n := range 4 {
+		frame := CloseFrame(1008, strings.Repeat("x", n)+strings.Repeat("模", 100), false)
+		if reason := frame[4:]; !utf8.Valid(reason) || len(reason) < mostControl-2-3 || int(frame[1]) != len(frame)-2 {
+			t.Errorf("%d bytes: %q", len(reason), reason)
+		}
 	}
 }

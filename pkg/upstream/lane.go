@@ -4,6 +4,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"openai-api-proxy/pkg/openai"
@@ -13,7 +14,8 @@ import (
 type lane struct {
 	from  io.Reader
 	to    func(p []byte) error
-	alive func() // something came or went
+	alive func()                 // something came or went
+	last  atomic.Pointer[[]byte] // the frame of ours that ends it, as soon as one may come; nil: none is to
 
 	mu     sync.Mutex // guards all below; held while bytes are written, so that a frame of ours comes between two others
 	frames openai.Frames
@@ -21,6 +23,7 @@ type lane struct {
 	first  time.Time // when the first bytes were sent on
 	ended  time.Time // when the close passed; zero: none did
 	mute   bool      // what comes is read and goes nowhere
+	over   bool      // the last is sent
 	gate   *gate     // nil: all may pass as it comes
 	// waiting are the frames of messages of ours.
 	waiting [][]byte
@@ -61,6 +64,7 @@ func (l *lane) pass(p []byte) {
 	if !l.mute && len(p) > 0 {
 		l.send(p)
 	}
+	l.endLocked()
 	if closes {
 		close(l.closed)
 	}
@@ -71,7 +75,7 @@ func (l *lane) read(p []byte) []byte {
 	switch {
 	case l.gate != nil:
 		return l.gate.pass(p, &l.frames)
-	case len(l.waiting) > 0:
+	case len(l.waiting) > 0 || l.last.Load() != nil:
 		return l.among(p)
 	default:
 		_, _ = l.frames.Write(p)
@@ -79,20 +83,24 @@ func (l *lane) read(p []byte) []byte {
 	}
 }
 
-// among puts the messages that wait behind the first that ends in p.
-func (l *lane) among(p []byte) []byte {
-	for rest := p; len(rest) > 0; {
+// among puts what is ours between the frames of p: the messages that wait behind the first message that ends, and that which
+// ends the lane behind the first frame. Nothing follows it.
+func (l *lane) among(p []byte) (all []byte) {
+	for rest := p; len(rest) > 0; p = rest {
 		rest = l.frames.Frame(rest)
-		if !l.frames.Whole() || l.frames.Closed() != 0 {
+		if all = append(all, p[:len(p)-len(rest)]...); l.frames.Closed() != 0 {
 			continue
 		}
-		at := len(p) - len(rest)
-		all := slices.Concat(p[:at], slices.Concat(l.waiting...), rest)
-		l.waiting = nil
-		_, _ = l.frames.Write(rest)
-		return all
+		if len(l.waiting) > 0 && l.frames.Whole() {
+			all, l.waiting = slices.Concat(all, slices.Concat(l.waiting...)), nil
+		}
+		if last := l.last.Load(); last != nil && !l.mute && l.frames.Between() {
+			all, l.over = append(all, *last...), true
+			_, _ = l.frames.Write(rest)
+			break
+		}
 	}
-	return p
+	return all
 }
 
 // mostWaiting bounds the messages of ours that wait for the end of another one.
@@ -125,19 +133,30 @@ func (l *lane) send(p []byte) {
 // putWithin bounds the wait for a write that is under way.
 const putWithin = 300 * time.Millisecond
 
-// put ends the lane with a frame of ours, if one may come here: not within another, and not behind a close.
+// put ends the lane with a frame of ours as soon as one may come: not within another, and not behind a close. It waits for neither.
 func (l *lane) put(frame []byte) {
+	l.last.Store(&frame)
 	for end := time.Now().Add(putWithin); !l.mu.TryLock(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			return // the other side does not read
+			return // who writes does it, unless the other side does not read
 		}
 	}
 	defer l.mu.Unlock()
+	l.endLocked()
+}
+
+// endLocked ends the lane, if it is to end and may here.
+func (l *lane) endLocked() {
+	frame := l.last.Load()
 	between := l.gate != nil || l.frames.Between() // what a gate lets through is whole
-	if !l.mute && between && l.frames.Closed() == 0 {
-		_ = l.to(frame)
+	switch {
+	case frame == nil || l.mute:
+	case l.over || l.frames.Closed() != 0:
+		l.mute = true
+	case between:
+		_ = l.to(*frame)
+		l.mute = true
 	}
-	l.mute = true
 }
 
 // close is that which passed, and when; 0: none did.

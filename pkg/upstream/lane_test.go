@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -67,6 +68,39 @@ func TestGateLeavesOut(t *testing.T) {
 		}
 		if len(answers) != 2 || answers[0] != "no bad one" || answers[1] != "no bad two" || g.room.Load() != 0 {
 			t.Errorf("in pieces of %d: answered %q, %d bytes held", size, answers, g.room.Load())
+		}
+	}
+}
+
+// What ends a lane comes behind the frame that is under way, and nothing behind it, wherever the reads are cut; what it brings is
+// read all the same.
+func TestLaneEnds(t *testing.T) {
+	bye := openai.CloseFrame(1008, "enough", false)
+	first, second := openai.TextFrame([]byte("one")), openai.TextFrame(bytes.Repeat([]byte("x"), 70_000))
+	third := openai.CloseFrame(1000, "", false)
+	all := bytes.Join([][]byte{first, second, third}, nil)
+	ends := []int{0, len(first), len(first) + len(second), len(all)}
+	for _, cut := range []int{0, 1, 3, 5, 6, 9, 20, 4000, len(all) - 10, len(all) - 5, len(all) - 4, len(all) - 3, len(all)} {
+		var out bytes.Buffer
+		l := newLane(nil, func(p []byte) error { out.Write(p); return nil }, func() {})
+		if cut > 0 {
+			l.pass(all[:cut])
+		}
+		l.put(bye)
+		if cut < len(all) {
+			l.pass(bytes.Clone(all[cut : cut+1]))
+			l.pass(all[cut+1:])
+		}
+		next := ends[slices.IndexFunc(ends, func(end int) bool { return end >= cut })]
+		want := append(bytes.Clone(all[:next]), bye...)
+		if next == len(all) { // the close that was under way
+			want = all
+		}
+		if !bytes.Equal(out.Bytes(), want) {
+			t.Errorf("cut at %d: %d bytes that end in %q, want %d", cut, out.Len(), out.Bytes()[max(out.Len()-12, 0):], len(want))
+		}
+		if l.frames.Messages() != 2 || l.code() != 1000 {
+			t.Errorf("cut at %d: %d messages and a close with %d were read", cut, l.frames.Messages(), l.code())
 		}
 	}
 }
