@@ -42,6 +42,9 @@ func (r *rig) leaveLater(t *testing.T, lines int) (id string) {
 	return id
 }
 
+// estimated is what the input of a stream that was left may be counted too much.
+const estimated = 10
+
 // laterRig are two replicas in front of a mock whose answers have 19 and 1200 tokens, more than is expected of any.
 type laterRig struct {
 	one, two *rig
@@ -63,7 +66,8 @@ func (l laterRig) counted(t *testing.T, what string, requests, whole int64) {
 	settled(t, l.one, l.two)
 	var s stats
 	eventually(t, "all is counted", func() bool { s = l.one.stats(t); return s.Totals.Requests >= requests })
-	if in, out := s.Totals.Tokens.Input, s.Totals.Tokens.Output; s.Totals.Requests != requests || in != 19*whole || out != 1200*whole {
+	in, out := s.Totals.Tokens.Input, s.Totals.Tokens.Output
+	if s.Totals.Requests != requests || in < 19*whole || in > 19*whole+estimated || out != 1200*whole {
 		t.Errorf("%s: %d requests, %d and %d tokens are counted, want %d times 19 and 1200", what, s.Totals.Requests, in, out, whole)
 	}
 }
@@ -73,7 +77,7 @@ func (l laterRig) charged(t *testing.T, what string, whole int64) {
 	t.Helper()
 	cost, _ := price.NewTable(nil).Cost("gpt-4o-mini", openai.Usage{Input: 19, Output: 1200, Basis: openai.Exact})
 	for limit, want := range map[string]int64{"tokens/total": 1219 * whole, "usd/total": cost * whole} {
-		if used := limitUsed(t, l.server, "soft", limit); used != want || want == 0 {
+		if used := limitUsed(t, l.server, "soft", limit); used < want || used > want+estimated*1000 || used > want+estimated && limit == "tokens/total" {
 			t.Errorf("%s: %d of %s are charged, want %d", what, used, limit, want)
 		}
 	}
@@ -94,10 +98,10 @@ func TestBackgroundIsCountedOnce(t *testing.T) {
 			if c.more != "" {
 				return
 			}
-			// What was expected of the one that was cancelled stays charged.
+			// What was expected of the one that was cancelled stays charged, and a replica may hold some units more.
 			eventually(t, "the key is charged", func() bool {
 				used := held(t, l.server, "k:a", "tokens/total")
-				return used > 3*1219 && used <= 3*1219+1100
+				return used > 3*1219 && used <= 3*1219+2*1100
 			})
 		})
 	}
@@ -119,8 +123,11 @@ func (l laterRig) looked(t *testing.T) {
 
 // resumed is a stream that is left and gone on with, thrice.
 func (l laterRig) resumed(t *testing.T) {
-	path := "/v1/responses/" + l.two.leaveLater(t, 30)
-	l.counted(t, "left", 23, 1)
+	path := "/v1/responses/" + l.two.leaveLater(t, 60)
+	eventually(t, "what passed is counted", func() bool { s := l.one.stats(t); return s.Totals.Requests == 23 && s.Totals.Tokens.Output > 1200 })
+	if s := l.one.stats(t); s.Totals.Tokens.Output > 1200+600 {
+		t.Errorf("of a stream that was left are counted %+v", s.Totals.Tokens)
+	}
 	for i := range 3 {
 		if a := []*rig{l.one, l.two}[i%2].get(t, path+"?stream=true&starting_after=5", clientToken); a.status != 200 || !strings.Contains(a.body, "response.completed") {
 			t.Fatalf("%d %.300s", a.status, a.body)

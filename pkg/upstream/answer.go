@@ -179,11 +179,17 @@ func (a *Answer) Forward(w http.ResponseWriter, how Forwarding) *Delivered {
 	if how.Head {
 		return d
 	}
-	if a.isStream() {
+	if a.isStream() && !a.begun() {
 		_ = http.NewResponseController(w).Flush() // the caller need not wait for the first event to know that there will be some
 	}
 	a.stream(w, how, d)
 	return d
+}
+
+// begun reports whether the first bytes of the body are there already.
+func (a *Answer) begun() bool {
+	body, tells := a.resp.Body.(interface{ Begun() bool })
+	return tells && body.Begun()
 }
 
 func (a *Answer) copyHeader(to http.Header) {
@@ -254,6 +260,9 @@ func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer) (readErr, w
 	a.quiet.within(a.client.opts.IdleTimeout)
 	for {
 		buf, n, err := a.next()
+		if err == io.EOF && a.delimited() {
+			out.leave()
+		}
 		if n > 0 {
 			tap.Write((*buf)[:n])
 			if watch != nil {
@@ -267,6 +276,9 @@ func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer) (readErr, w
 			return nil, writeErr
 		case err == io.EOF:
 			return nil, out.finish()
+		case err != nil && a.isStream():
+			_ = out.show()
+			return err, nil
 		case err != nil:
 			return err, nil
 		}
