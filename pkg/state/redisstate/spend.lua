@@ -11,7 +11,7 @@
 -- ask {refused (index or 0), wait ms (-1: never)} and of each limit, after it: debt us, units used, slots held.
 -- Rates are kept as "arrival:tolerance" in us of Redis time (GCRA), quotas as "start:used", reservations and slots by
 -- their end in ms. Everything is read, and so of the right type, before anything is written. What does not depend on the
--- ask is done once: of fifty asks together each costs a tenth of what one costs by itself.
+-- ask is done once: of a hundred asks together each costs about an eighth of what one costs by itself.
 local call, match, format, max = redis.call, string.match, string.format, math.max
 local t = call('TIME')
 local now = tonumber(t[1]) * 1000000 + tonumber(t[2])
