@@ -75,7 +75,7 @@ func New(store buckets, o Options) *Admission {
 		o.Replicas = func() int { return 1 }
 	}
 	a := &Admission{store: store, replicas: o.Replicas, log: o.Log, local: newLocal(), outage: &outage{log: o.Log},
-		refusals: newRefusals(), outputs: newOutputs(), stirred: newStirred(), epoch: rand.Text()[:12]}
+		refusals: newRefusals(), outputs: newOutputs(), stirred: newStirred(), epoch: newEpoch()}
 	a.teller = newTeller(store, o.Log, a.refusals.forget)
 	a.metrics = newMetrics(o.Metrics, a.teller)
 	sweep := func(time.Time) {}
@@ -127,6 +127,11 @@ func (a *Admission) Admit(ctx context.Context, client *proxy.Client, ask Ask) (*
 	return p, nil
 }
 
+// newEpoch is a name that no other replica has. It is so long because Redis walks past all members of a sorted set whenever it
+// looks one up or adds it, as long as they are short and no more than 128, which the open reservations of a client are: names of
+// more than 64 bytes make it keep a skip list, and a request that it decides about costs it a fifth less.
+func newEpoch() string { return (rand.Text() + rand.Text() + rand.Text())[:64] }
+
 func (a *Admission) newReservation() string {
 	return a.epoch + "-" + strconv.FormatUint(a.reserved.Add(1), 36)
 }
@@ -134,13 +139,8 @@ func (a *Admission) newReservation() string {
 // take takes the charges in the store, or from this replica's share when the store cannot answer. With an error it says
 // which limit refused, if one did.
 func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err error) {
-	if known, found := a.refusals.find(p, time.Now()); found {
-		p.balances = known.balances
-		return known.limit, refusal(p, known)
-	}
-	if a.leased(ctx, p) {
-		a.stirred.note(p, p.balances, "")
-		return "", nil
+	if limit, err := a.refusedBefore(p); err != nil || a.leased(ctx, p) {
+		return limit, err
 	}
 	if p.needsSettling() {
 		p.reservation = a.newReservation()
@@ -149,6 +149,21 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 	if err == nil && v.Refused == slots && a.teller.handover(ctx, p.subject) {
 		v, err = a.store.Spend(ctx, p.subject, p.reservation, p.charges)
 	}
+	return a.taken(ctx, p, &v, err)
+}
+
+// refusedBefore refuses again what was refused a moment ago.
+func (a *Admission) refusedBefore(p *Permit) (limit string, err error) {
+	known, found := a.refusals.find(p, time.Now())
+	if !found {
+		return "", nil
+	}
+	p.balances = known.balances
+	return known.limit, refusal(p, known)
+}
+
+// taken says what came of asking the store.
+func (a *Admission) taken(ctx context.Context, p *Permit, v *state.Verdict, err error) (limit string, _ error) {
 	switch {
 	case err == nil:
 		a.outage.answered()
@@ -195,11 +210,15 @@ func (a *Admission) leased(ctx context.Context, p *Permit) bool {
 		}
 		a.leases.answer(p, name, block, v, taken, begin)
 	}
-	if taken && p.needsSettling() {
+	if !taken {
+		return false
+	}
+	if p.needsSettling() {
 		p.entered = true
 		a.teller.reserved.Add(p.expected.tokens)
 	}
-	return taken
+	a.stirred.note(p, p.balances, "")
+	return true
 }
 
 // withdraw gives back what may have been charged for a request that was not admitted.

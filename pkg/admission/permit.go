@@ -160,8 +160,11 @@ func (p *Permit) settlement(spent func(state.Charge) int64) state.Settlement {
 }
 
 // pressing reports whether the next request of the client may be refused for want of what this one gives back: a slot, or of a
-// limit that is near its end.
+// limit that is near its end. In a session the next response waits for it.
 func (p *Permit) pressing() bool {
+	if p.part {
+		return true
+	}
 	for i, c := range p.charges {
 		if c.Slots > 0 || i < len(p.balances) && p.balances[i].Left < spare*c.Cost {
 			return true

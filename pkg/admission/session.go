@@ -64,6 +64,7 @@ func (p *Permit) apart(truth func(i int, c *state.Charge) (spent int64, start ti
 		s.Amounts = append(s.Amounts, amount)
 	}
 	p.admission.teller.tell(s)
+	rouse(p.admission.teller.hurry) // the next response waits for it
 }
 
 // Response admits one response of a session, which a message of so many bytes asks for: it takes of the tokens and the money of the

@@ -21,8 +21,8 @@ const (
 	// tellAtOnce is how many settlements are told together.
 	tellAtOnce = 500
 	// gathering is how long settlements are gathered after some were told, unless one of them is pressing. At 500 requests a second
-	// five go together, which is a trip and two wake-ups less for four of them.
-	gathering = 10 * time.Millisecond
+	// twelve go together, which is a trip and two wake-ups less for eleven of them.
+	gathering = 25 * time.Millisecond
 	// firstPause and lastPause bound the time between two tries to tell.
 	firstPause, lastPause = 50 * time.Millisecond, time.Second
 	// lastWords is how long the end may wait for what is still to be told.

@@ -21,57 +21,62 @@ func later(text string) responses.ResponseNewParams {
 	return p
 }
 
+// status looks at a response that is made in the background.
+func (p *pair) status(t *testing.T, id string) responses.ResponseStatus {
+	t.Helper()
+	c := p.next(sdk)
+	r, err := c.Responses.Get(t.Context(), id, responses.ResponseGetParams{})
+	if err != nil || r.ID != id || !r.Background {
+		t.Fatalf("%s: %v", id, err)
+	}
+	return r.Status
+}
+
+// begin has a response made in the background.
+func (p *pair) begin(t *testing.T) (id string) {
+	t.Helper()
+	c := p.next(sdk)
+	r, err := c.Responses.New(t.Context(), later("Hello"))
+	if err != nil || r.Status != responses.ResponseStatusQueued || len(r.Output) != 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	whole(t, r)
+	return r.ID
+}
+
 // A response that is made in the background is looked at until it is done, or cancelled, through whichever replica.
 func TestBackgroundResponses(t *testing.T) {
 	p, ctx := newPair(t), t.Context()
-	status := func(id string) responses.ResponseStatus {
-		c := p.next(sdk)
-		r, err := c.Responses.Get(ctx, id, responses.ResponseGetParams{})
-		if err != nil || r.ID != id || !r.Background {
-			t.Fatalf("%s: %v", id, err)
-		}
-		return r.Status
-	}
 	var ids []string
 	for i := range 6 {
-		c := p.next(sdk)
-		done, err := c.Responses.New(ctx, later("Hello"))
-		if err != nil || done.Status != responses.ResponseStatusQueued || len(done.Output) != 0 {
-			t.Fatalf("%+v, %v", done, err)
-		}
-		whole(t, done)
-		c = p.next(sdk)
-		dropped, err := c.Responses.New(ctx, later("Hello"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		done, dropped := p.begin(t), p.begin(t)
 		if i%2 == 1 {
 			p.restart(t)
 		}
-		p.unseen(t, "cancels a response", done.ID, func(c openai.Client, id string) error { return second(c.Responses.Cancel(ctx, id)) })
-		p.unseen(t, "looks at a response", done.ID, func(c openai.Client, id string) error {
+		p.unseen(t, "cancels a response", done, func(c openai.Client, id string) error { return second(c.Responses.Cancel(ctx, id)) })
+		p.unseen(t, "looks at a response", done, func(c openai.Client, id string) error {
 			return second(c.Responses.Get(ctx, id, responses.ResponseGetParams{}))
 		})
-		if s := status(done.ID); s != responses.ResponseStatusInProgress {
+		if s := p.status(t, done); s != responses.ResponseStatusInProgress {
 			t.Errorf("at first it is %s", s)
 		}
-		if s := status(done.ID); s != responses.ResponseStatusCompleted {
+		if s := p.status(t, done); s != responses.ResponseStatusCompleted {
 			t.Errorf("then it is %s", s)
 		}
-		c = p.next(sdk)
-		if r, err := c.Responses.Cancel(ctx, dropped.ID); err != nil || r.Status != responses.ResponseStatusCancelled {
+		c := p.next(sdk)
+		if r, err := c.Responses.Cancel(ctx, dropped); err != nil || r.Status != responses.ResponseStatusCancelled {
 			t.Errorf("%+v, %v", r, err)
 		}
-		if s := status(dropped.ID); s != responses.ResponseStatusCancelled {
+		if s := p.status(t, dropped); s != responses.ResponseStatusCancelled {
 			t.Errorf("cancelled it is %s", s)
 		}
 		c = p.next(sdk)
-		if r, err := c.Responses.Get(ctx, done.ID, responses.ResponseGetParams{}); err != nil || r.OutputText() == "" || r.Usage.OutputTokens == 0 {
-			t.Errorf("%+v, %v", r, err)
-		} else {
-			whole(t, r)
+		r, err := c.Responses.Get(ctx, done, responses.ResponseGetParams{})
+		if err != nil || r.OutputText() == "" || r.Usage.OutputTokens == 0 {
+			t.Fatalf("%+v, %v", r, err)
 		}
-		ids = append(ids, done.ID, dropped.ID)
+		whole(t, r)
+		ids = append(ids, done, dropped)
 	}
 	p.holders(t, "/v1/responses", ids)
 	p.stayed(t)

@@ -76,6 +76,14 @@ func TestConversations(t *testing.T) {
 		talks = append(talks, talk.ID)
 	}
 	p.holders(t, "/v1/conversations", talks)
+	p.endTalks(t, talks)
+	p.stayed(t)
+}
+
+// endTalks deletes conversations, and does not for another client.
+func (p *pair) endTalks(t *testing.T, talks []string) {
+	t.Helper()
+	ctx := t.Context()
 	for _, id := range talks {
 		p.unseen(t, "deletes a conversation", id, func(c openai.Client, id string) error { return second(c.Conversations.Delete(ctx, id)) })
 		c := p.next(sdk)
@@ -85,7 +93,6 @@ func TestConversations(t *testing.T) {
 		c = p.next(sdk)
 		answers(t, "a conversation that was deleted", second(c.Conversations.Get(ctx, id)), 404)
 	}
-	p.stayed(t)
 }
 
 // itemsOf reads one item, deletes it, and does neither for another client.

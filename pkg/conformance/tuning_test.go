@@ -132,8 +132,8 @@ func TestFineTuningJobs(t *testing.T) {
 	p.stayed(t)
 }
 
-// tuned goes with a job to its end, and with another client nowhere.
-func (p *pair) tuned(t *testing.T, id string) {
+// unseenJob does with another client all that can be done with a job.
+func (p *pair) unseenJob(t *testing.T, id string) {
 	t.Helper()
 	ctx := t.Context()
 	for what, reach := range map[string]func(c openai.Client, id string) error{
@@ -150,7 +150,13 @@ func (p *pair) tuned(t *testing.T, id string) {
 	} {
 		p.unseen(t, what, id, reach)
 	}
-	c := p.next(sdk)
+}
+
+// tuned goes with a job to its end, and with another client nowhere.
+func (p *pair) tuned(t *testing.T, id string) {
+	t.Helper()
+	p.unseenJob(t, id)
+	ctx, c := t.Context(), p.next(sdk)
 	if j, err := c.FineTuning.Jobs.Pause(ctx, id); err != nil || j.Status != "paused" {
 		t.Errorf("%+v, %v", j, err)
 	}

@@ -51,6 +51,7 @@ func (b *bodies) hold(w http.ResponseWriter, req *http.Request, replay int64) (b
 	}
 	if whole {
 		from.done()
+		_ = req.Body.Close()               // or the server looks for more of it before it answers
 		b.release(room - int64(len(held))) // more was reserved while the length was not known
 		return proxy.Body{Held: held, Length: int64(len(held))}, int64(len(held)), nil
 	}

@@ -144,15 +144,8 @@ func (e *Edge) Leave() bool { return !e.leaving.Swap(true) }
 // api serves one operation of the OpenAI API.
 func (e *Edge) api(c *gin.Context) {
 	rec, view := recordOf(c), e.view.Load()
-	call, err := e.callOf(c, view, rec)
-	if err == nil {
-		var room int64
-		call.Body, room, err = e.bodies.hold(c.Writer, c.Request, view.Replay)
-		defer e.bodies.release(room)
-	}
-	if err == nil {
-		err = e.readHead(call, rec)
-	}
+	call, room, err := e.read(c, view, rec)
+	defer e.bodies.release(room)
 	switch {
 	case err != nil:
 	case e.KeepBodies != 0:
@@ -168,6 +161,17 @@ func (e *Edge) api(c *gin.Context) {
 		// A handler that returns normally would end a chunked body as if it were whole.
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// read reads the request: what it asks for, and its body. The room that the body takes is to be given back.
+func (e *Edge) read(c *gin.Context, view *View, rec *proxy.Record) (call *proxy.Call, room int64, err error) {
+	if call, err = e.callOf(c, view, rec); err != nil {
+		return nil, 0, err
+	}
+	if call.Body, room, err = e.bodies.hold(c.Writer, c.Request, view.Replay); err != nil {
+		return nil, room, err
+	}
+	return call, room, e.readHead(call, rec)
 }
 
 // callOf makes the call out of the request's line and headers: who, and what. It comes before the first read of the body,

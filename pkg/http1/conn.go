@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -60,7 +61,7 @@ func (c *conn) exchange(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	b := &body{from: resp.Body, c: c, r: r, stop: stop, close: resp.Close || req.Close}
+	b := &body{from: resp.Body, c: c, r: r, stop: stop, close: resp.Close || req.Close, chunked: len(resp.TransferEncoding) > 0}
 	if resp.Body == http.NoBody {
 		b.end(true)
 	} else {
@@ -107,6 +108,8 @@ type body struct {
 	stop  func() bool
 	close bool // the upstream closes the connection, or we shall
 	err   error
+
+	chunked bool
 }
 
 // Read reads what has come. After the end it says again what it said.
@@ -120,6 +123,20 @@ func (b *body) Read(p []byte) (int, error) {
 		b.end(err == io.EOF)
 	}
 	return n, err
+}
+
+// Begun reports whether the first bytes of the body came together with the head, so that the first read does not wait. It is
+// to be asked before that.
+func (b *body) Begun() bool {
+	if b.err != nil {
+		return true
+	}
+	there, _ := b.r.Peek(b.r.Buffered())
+	if !b.chunked {
+		return len(there) > 0
+	}
+	size := bytes.IndexByte(there, '\n') // of the first chunk
+	return size >= 0 && size+1 < len(there)
 }
 
 // Close ends the answer. What is left of it is not read: it may be minutes of a stream that somebody pays for.

@@ -491,3 +491,40 @@ func TestNobodyGetsAnothersAnswer(t *testing.T) {
 		t.Errorf("only %d answers were whole", whole.Load())
 	}
 }
+
+func TestBegunBodiesDoNotWait(t *testing.T) {
+	const chunks, length = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+	for _, c := range []struct {
+		first, rest string
+		want        bool
+	}{
+		{chunks, "3\r\nyes\r\n0\r\n\r\n", false},
+		{chunks + "3\r", "\nyes\r\n0\r\n\r\n", false},
+		{chunks + "3\r\n", "yes\r\n0\r\n\r\n", false},
+		{chunks + "3\r\ny", "es\r\n0\r\n\r\n", true},
+		{chunks + "3\r\nyes\r\n0\r\n\r\n", "", true},
+		{length, "yes", false},
+		{length + "y", "es", true},
+	} {
+		looked := make(chan struct{})
+		r := raw(t, Options{}, func(_ int, conn net.Conn) {
+			answers(conn, c.first)
+			<-looked
+			io.WriteString(conn, c.rest)
+		})
+		resp, err := r.RoundTrip(r.request(t.Context(), t, "POST", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resp.Body.(*body).Begun(); got != c.want {
+			t.Errorf("%q: %v", c.first, got)
+		}
+		if c.want {
+			if n, err := resp.Body.Read(make([]byte, 1)); n != 1 {
+				t.Errorf("%q: %d bytes, %v", c.first, n, err)
+			}
+		}
+		close(looked)
+		resp.Body.Close()
+	}
+}

@@ -43,35 +43,38 @@ var kinds = map[string]kind{
 	"error":                      {fails: true},
 }
 
-// carriesOutput reports whether an event has a piece of text or of arguments. Those with a type repeat at the end of a
-// text all of it; only their deltas are new.
-func carriesOutput(data []byte, typed string) bool {
+// outputAt is where the piece of text or of arguments begins that an event carries; 0: it has none. Events with a type repeat
+// at the end of a text all of it; only their deltas are new.
+func outputAt(data []byte, typed string) int {
 	if typed != "" {
-		return strings.HasSuffix(typed, ".delta") && hasText(data, deltaName)
+		if !strings.HasSuffix(typed, ".delta") {
+			return 0
+		}
+		return textAt(data, deltaName)
 	}
 	for _, name := range outputNames {
-		if hasText(data, name) {
-			return true
+		if at := textAt(data, name); at > 0 {
+			return at
 		}
 	}
-	return false
+	return 0
 }
 
-// hasText reports whether a member of that name is a string that is not empty.
-func hasText(data, name []byte) bool {
-	for {
-		i := bytes.Index(data, name)
+// textAt is where a string begins, behind its quote, that is a member of that name and not empty; 0: there is none.
+func textAt(data, name []byte) int {
+	for rest := data; ; {
+		i := bytes.Index(rest, name)
 		if i < 0 {
-			return false
+			return 0
 		}
-		data = data[i+len(name):]
-		value, found := bytes.CutPrefix(afterSpace(data), []byte(":"))
+		rest = rest[i+len(name):]
+		value, found := bytes.CutPrefix(afterSpace(rest), []byte(":"))
 		if !found {
 			continue
 		}
 		value = afterSpace(value)
 		if len(value) > 1 && value[0] == '"' && value[1] != '"' {
-			return true
+			return len(data) - len(value) + 1
 		}
 	}
 }

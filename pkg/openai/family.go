@@ -47,19 +47,20 @@ var families = []struct {
 	{Unsettled, "", true},
 }
 
-// Families are all there are.
-func Families() []Family {
-	all := make([]Family, len(families))
-	for i, f := range families {
-		all[i] = f.name
+// Families are all there are of objects of the upstream.
+func Families() (all []Family) {
+	for _, f := range families {
+		if f.name != Unsettled {
+			all = append(all, f.name)
+		}
 	}
 	return all
 }
 
-// IsFamily reports whether there is a family of the name.
+// IsFamily reports whether there is such a family of the name.
 func IsFamily(name string) bool {
 	for _, f := range families {
-		if string(f.name) == name {
+		if string(f.name) == name && f.name != Unsettled {
 			return true
 		}
 	}

@@ -2,24 +2,11 @@ package openai
 
 import (
 	"bytes"
-	"slices"
 	"strings"
-	"time"
 )
 
-const (
-	// deepestWanted is how deep a path may go at which something is looked for.
-	deepestWanted = 10
-	// mostSighted bounds the objects that one answer may tell of.
-	mostSighted = 1000
-)
-
-// Sighting is an object of which an answer told.
-type Sighting struct {
-	Family  Family
-	ID      string
-	Created time.Time // zero: the answer has not said so far
-}
+// deepestWanted is how deep a path may go at which something is looked for.
+const deepestWanted = 10
 
 // Finder finds the objects of which an answer tells, while its bytes pass: in a JSON document, or in the data of events. It
 // follows the structure, so that no text in an answer can be taken for an id; it keeps nothing but where it stands, and finds
@@ -48,12 +35,6 @@ type want struct {
 	family Family // empty: the time is wanted at which the object was made
 	begins bool   // the id must begin as those of the family do
 	sealed bool   // no id stands there, but what has one by its beginning
-}
-
-type sighted struct {
-	Sighting
-	object string
-	again  bool // its time was found after it was told
 }
 
 // container is an object or a list that is open; wants are those whose path leads into it, by their bits.
@@ -327,46 +308,4 @@ func (f *Finder) endNumber() {
 	if i := f.here(true); i >= 0 && n > 0 {
 		f.dated(f.wants[i].object, n)
 	}
-}
-
-// sight notes an object. An event may tell of one that was told of before.
-func (f *Finder) sight(w want, id string) {
-	known := slices.ContainsFunc(f.found, func(s sighted) bool { return s.Family == w.family && s.ID == id })
-	if known || len(f.found) == mostSighted {
-		return
-	}
-	s := sighted{Sighting: Sighting{Family: w.family, ID: id}, object: w.object}
-	if at := f.times[w.object]; at > 0 {
-		s.Created = time.Unix(at, 0).UTC()
-	}
-	f.found = append(f.found, s)
-	f.changed = true
-}
-
-// dated notes when the object at a path was made. Only the first object there has that time.
-func (f *Finder) dated(object string, at int64) {
-	if f.times[object] > 0 {
-		return
-	}
-	f.times[object] = at
-	for i := range f.found {
-		if s := &f.found[i]; s.object == object && s.Created.IsZero() {
-			s.Created, s.again, f.changed = time.Unix(at, 0).UTC(), i < f.told, true
-		}
-	}
-}
-
-// Found are the objects that were found since it was asked last, and those of which it has become known since when they are.
-func (f *Finder) Found() (found []Sighting) {
-	if !f.changed {
-		return nil
-	}
-	for i := range f.found {
-		if s := &f.found[i]; i >= f.told || s.again {
-			s.again = false
-			found = append(found, s.Sighting)
-		}
-	}
-	f.told, f.changed = len(f.found), false
-	return found
 }

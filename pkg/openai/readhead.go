@@ -12,14 +12,14 @@ import (
 // counts, as it does for most parsers; a reference counts wherever it stands. An unfinished body tells what it can.
 func ReadHead(body []byte) Head {
 	text := view(body)
-	r := headReader{names: make([]string, 0, usualMembers)}
+	var r headReader
 	if !members(text, func(name, value string) { r.member(name, parsed(value)) }) {
 		return brokenHead(text)
 	}
 	return r.done(true)
 }
 
-// usualMembers is how many members nearly all bodies have at most. A frame of the stack grows with it, and stacks are kept
+// usualMembers is how many members most bodies have at most. A frame of the stack grows with it, and stacks are kept
 // for as long as a stream is open.
 const usualMembers = 8
 
@@ -37,7 +37,9 @@ type headReader struct {
 	each   int64    // answers to each prompt
 	asked  int64    // prompts
 
-	names []string // of the members so far
+	names [usualMembers]string // of the first members
+	more  []string             // of those that follow
+	count int                  // of the members so far, as far as they are told apart
 
 	referred map[Reference]bool // those of the head
 	crowded  bool               // there were too many

@@ -25,6 +25,7 @@ type Tap struct {
 	cut   bool   // line is long: its beginning was read by seeHead, and is gone
 	named kind   // by the event's own name, which stands on a line before its data
 	begun kind   // by the beginning of a long line, to be counted when its end comes
+	likes likeness
 	reading
 
 	end   reading // as it stands when no more bytes come
@@ -52,7 +53,7 @@ func (t *Tap) Reset(contentType string) {
 	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
 	media = strings.TrimSpace(media)
 	events := media == "text/event-stream"
-	*t = Tap{line: t.line[:0], events: events, silent: !events && media != "application/json" && !strings.HasSuffix(media, "+json")}
+	*t = Tap{line: t.line[:0], likes: likeness{before: t.likes.before[:0], after: t.likes.after[:0]}, events: events, silent: !events && media != "application/json" && !strings.HasSuffix(media, "+json")}
 }
 
 // Write takes the next bytes. It keeps none of p.
@@ -153,19 +154,31 @@ func (t *Tap) read(data []byte) kind {
 	if bytes.Equal(data, doneData) {
 		return kind{ends: true}
 	}
+	if t.named == (kind{}) && t.likes.again(data) {
+		t.deltas++
+		return kind{}
+	}
 	text, means := view(data), t.named
 	typed := ""
 	if bytes.Contains(data, typeName) {
 		typed = gjson.Get(text, "type").Str
 		means = means.and(kinds[typed])
 	}
-	if !means.ends && carriesOutput(data, typed) {
+	output := 0
+	if !means.ends {
+		output = outputAt(data, typed)
+	}
+	if output > 0 {
 		t.deltas++
 	}
 	if bytes.Contains(data, errorName) && truthy(gjson.Get(text, "error")) {
 		means.fails = true
 	}
-	t.learn(usageIn(text))
+	usage, told := usageIn(text)
+	t.learn(usage, told)
+	if output > 0 && !told && means == (kind{}) {
+		t.likes.note(data, output)
+	}
 	return means
 }
 
@@ -175,6 +188,7 @@ func (t *Tap) final() *reading {
 		return &t.end
 	}
 	end := *t
+	end.likes = likeness{} // whose memory is not to be shared
 	switch {
 	case t.silent:
 	case !t.events && t.cut:

@@ -38,13 +38,20 @@ var media = []string{"image_url", "image", "input_audio", "audio", "file", "file
 // mostMembers is how many members of a body are told apart; real ones have less than half as many.
 const mostMembers = 64
 
+// first reports whether no member before had that name.
+func (r *headReader) first(name string) bool {
+	return !slices.Contains(r.names[:min(r.count, usualMembers)], name) && !slices.Contains(r.more, name)
+}
+
 // limit notes what a member says of the tokens that the request can use at most.
 func (r *headReader) limit(name string, value gjson.Result) {
 	if r.head.Unbounded == "" {
-		if slices.Contains(r.names, name) || len(r.names) == mostMembers {
+		if !r.first(name) || r.count == mostMembers {
 			r.unbounded(name) // parsers differ in which of two they take
+		} else if r.count++; r.count <= usualMembers {
+			r.names[r.count-1] = name
 		} else {
-			r.names = append(r.names, name)
+			r.more = append(r.more, name)
 		}
 	}
 	switch name {

@@ -16,29 +16,34 @@ import (
 // A response in the background is not done when its request is answered, and nobody can tell what it uses. Its client and its
 // key stay charged what was expected, and that is remembered under its id. Who is the first to be shown its usage, by a stream to
 // its end or by asking for it, through whichever replica, has it counted with the own request: once, and charged less what was
-// charged before. What nobody looks at is never counted, and stays charged as expected.
+// charged before. Of a stream that is left counts what has passed, and the rest later. What nobody looks at is never counted
+// beyond that, and stays charged as expected.
 
-// debt is what a response in the background was charged so far, and its model.
+// debt is what a response in the background was charged so far, what is counted of it, and its model.
 type debt struct {
-	client, key balancer.Need // of the limits of either
-	model       string
+	client, key   balancer.Need // of the limits of either
+	input, output int64         // counted, of a stream that was left
+	cost          int64         // of that
+	model         string
 }
 
 // object is how it is remembered: its text stands in place of an account.
 func (d debt) object(id string) proxy.Object {
 	return proxy.Object{ObjectID: proxy.ObjectID{Family: openai.Unsettled, ID: id},
-		Account: fmt.Sprintf("%d %d %d %d %s", d.client.Tokens, d.client.NanoUSD, d.key.Tokens, d.key.NanoUSD, cmp.Or(d.model, unnamed))}
+		Account: fmt.Sprintf("%d %d %d %d %d %d %d %s", d.client.Tokens, d.client.NanoUSD, d.key.Tokens, d.key.NanoUSD,
+			d.input, d.output, d.cost, cmp.Or(d.model, unnamed))}
 }
 
 // unnamed stands for the model of a request that named none, as it is in a prompt that is stored.
 const unnamed = "-"
 
 func readDebt(text string) (d debt, ok bool) {
-	n, _ := fmt.Sscanf(text, "%d %d %d %d %s", &d.client.Tokens, &d.client.NanoUSD, &d.key.Tokens, &d.key.NanoUSD, &d.model)
+	n, _ := fmt.Sscanf(text, "%d %d %d %d %d %d %d %s", &d.client.Tokens, &d.client.NanoUSD, &d.key.Tokens, &d.key.NanoUSD,
+		&d.input, &d.output, &d.cost, &d.model)
 	if d.model == unnamed {
 		d.model = ""
 	}
-	return d, n == 5
+	return d, n == 8
 }
 
 // settleable is the mark of the response that a call shows, under which it may be found that nobody has counted it.
@@ -127,29 +132,51 @@ func (l *later) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// settle writes into the record what the answer says that the response used, if nobody has counted it, and reports whether
-// there is nothing more to be settled: what the call itself used is counted elsewhere, or was now.
+// settle writes into the record what is to be counted with the call, and reports whether there is nothing more to be settled:
+// what it used is counted with another one, or was charged now.
 func (l *later) settle(d *upstream.Delivered, best *try, rec *proxy.Record) bool {
-	if l == nil || l.mark.ID == "" {
+	switch told := d.Usage.Basis == openai.Exact; {
+	case l == nil || l.mark.ID == "":
+		return false
+	case !l.asks:
+		return !l.made(told, rec)
+	case told && l.take():
+		l.shown(d.Usage, best, rec)
+	}
+	return true
+}
+
+// made is behind the call that made the response, and reports whether that counts like any other. Of a stream that was left
+// counts what has passed, and the rest with the look at its end.
+func (l *later) made(told bool, rec *proxy.Record) bool {
+	if rec.Usage.Basis == openai.NoUsage {
 		return false
 	}
-	told := d.Usage.Basis == openai.Exact
-	if !l.asks {
-		rec.Usage = openai.Usage{} // what was told so far of a stream that was left is not all
-		if told && l.take() {
-			rec.Usage = d.Usage
-			return false // it is counted like any other
-		}
+	if !l.take() {
+		rec.Usage = openai.Usage{} // somebody was shown all of it meanwhile
+		return false
+	}
+	if told {
 		return true
 	}
-	if !told || !l.take() {
-		return true
+	u, more := rec.Usage, l.debt
+	more.input, more.output = u.Input, u.Output
+	more.client.Tokens, more.key.Tokens = u.Input+u.Output, u.Input+u.Output
+	if cost, priced := l.relay.Prices.Cost(more.model, u); priced {
+		more.cost, more.client.NanoUSD, more.key.NanoUSD = cost, cost, cost
 	}
-	rec.Usage, rec.Model = d.Usage, l.debt.model
-	rec.Cost, rec.Priced = l.relay.Prices.Cost(rec.Model, rec.Usage)
-	rec.Unpriced = !rec.Priced
-	l.charge(best, rec)
+	l.relay.Owners.Keep(l.ctx, l.call.Client.Owner(), []proxy.Object{more.object(l.mark.ID)})
 	return true
+}
+
+// shown counts what the response used, but for what is counted, and charges it.
+func (l *later) shown(u openai.Usage, best *try, rec *proxy.Record) {
+	cost, priced := l.relay.Prices.Cost(l.debt.model, u)
+	l.charge(best, balancer.Need{Tokens: max(u.Input, 0) + max(u.Output, 0), NanoUSD: cost}, priced)
+	u.Input, u.Output = max(u.Input-l.debt.input, 0), max(u.Output-l.debt.output, 0)
+	u.Cached, u.Reasoning = min(u.Cached, u.Input), min(u.Reasoning, u.Output)
+	rec.Usage, rec.Model = u, l.debt.model
+	rec.Cost, rec.Priced, rec.Unpriced = max(cost-l.debt.cost, 0), priced, !priced
 }
 
 // take takes the mark. Where the state does not answer, the one who made the response counts it, and has it forgotten.
@@ -163,8 +190,7 @@ func (l *later) take() bool {
 }
 
 // charge charges the client and the key what the response used beyond what they were charged before.
-func (l *later) charge(best *try, rec *proxy.Record) {
-	used := balancer.Need{Tokens: max(rec.Usage.Input, 0) + max(rec.Usage.Output, 0), NanoUSD: rec.Cost}
+func (l *later) charge(best *try, used balancer.Need, priced bool) {
 	if used.Tokens > implausible {
 		return
 	}
@@ -172,6 +198,6 @@ func (l *later) charge(best *try, rec *proxy.Record) {
 		return balancer.Need{Tokens: max(used.Tokens-charged.Tokens, 0), NanoUSD: max(used.NanoUSD-charged.NanoUSD, 0)}
 	}
 	client := more(l.debt.client)
-	l.permit.Charge(admission.Spent{Usage: openai.Usage{Input: client.Tokens, Basis: openai.Exact}, Cost: client.NanoUSD, Priced: rec.Priced})
+	l.permit.Charge(admission.Spent{Usage: openai.Usage{Input: client.Tokens, Basis: openai.Exact}, Cost: client.NanoUSD, Priced: priced})
 	best.pick.UsedMore(more(l.debt.key))
 }

@@ -81,56 +81,65 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 	if err != nil {
 		return err
 	}
-	owed := admission.Spent{Unexecuted: true}
-	defer func() { permit.Settle(ctx, owed) }()
-	return r.serve(ctx, w, call, rec, permit, &owed)
+	run := r.run(call, rec)
+	defer func() { permit.Settle(ctx, run.owed) }()
+	defer run.close()
+	best, err := run.serve(ctx, w, permit)
+	if best != nil {
+		run.deliver(ctx, w, best, permit)
+	}
+	return err
 }
 
-// serve is what follows for a call that is admitted: whose the objects are that it points at, which key answers, and the
-// answer to the caller. It says what is owed, each time that something more of that is known.
-func (r *Relay) serve(ctx context.Context, w http.ResponseWriter, call *proxy.Call, rec *proxy.Record, permit *admission.Permit,
-	owed *admission.Spent) error {
-	claim, err := r.claim(ctx, call, rec)
-	if err == nil && claim.lists(&call.Op) {
-		return r.list(ctx, w, call, rec, claim.owner)
+// serve finds out whose the objects are that an admitted call points at, and which key answers it. There is neither a try
+// nor an error when all is answered already.
+func (r *run) serve(ctx context.Context, w http.ResponseWriter, permit *admission.Permit) (best *try, err error) {
+	r.claim, err = r.relay.claim(ctx, r.call, r.rec)
+	if err == nil && r.claim.lists(&r.call.Op) {
+		return nil, r.relay.list(ctx, w, r.call, r.rec, r.claim.owner)
 	}
-	run := newRun(r, call, rec, claim.account)
-	run.soft = claim.soft
-	run.need = r.need(permit, call)
-	run.why = whyOf(call, permit, nil)
-	defer run.close()
+	r.begin(r.claim.account)
+	r.soft, r.need, r.why = r.claim.soft, r.relay.need(permit, r.call), whyOf(r.call, permit, nil)
 	if err != nil {
-		run.tell(w.Header(), err)
-		return err
+		r.tell(w.Header(), err)
+		return nil, err
 	}
-	hide := r.injectUsage(call)
-	*owed = admission.Spent{} // unknown from here on: a panic leaves it so
-	best, err := run.answer(ctx)
-	run.tell(w.Header(), err)
-	if owed.Unexecuted = run.unexecuted(); err != nil {
-		return err
+	r.hide = r.relay.injectUsage(r.call)
+	r.owed = admission.Spent{} // unknown from here on: a panic leaves it so
+	best, err = r.answer(ctx)
+	r.tell(w.Header(), err)
+	if r.owed.Unexecuted = r.unexecuted(); err != nil {
+		return nil, err
 	}
-	owed.Rejected = best.verdict().Outcome == proxy.CallerFault
-	r.drop(ctx, claim, call, best.verdict())
-	later := r.later(ctx, claim, call, permit, run.need)
-	how := upstream.Forwarding{HideUsage: hide && best.verdict().Outcome == proxy.Served,
-		Head: rec.Method == http.MethodHead, Watch: later.watched(r.watch(ctx, claim, call, best))}
-	session := r.session(ctx, claim, call, best, permit, &how)
+	r.owed.Rejected = best.verdict().Outcome == proxy.CallerFault
+	r.relay.drop(ctx, r.claim, r.call, best.verdict())
+	return best, nil
+}
+
+// deliver passes the answer of best to the caller.
+func (r *run) deliver(ctx context.Context, w http.ResponseWriter, best *try, permit *admission.Permit) {
+	later := r.relay.later(ctx, r.claim, r.call, permit, r.need)
+	how := upstream.Forwarding{HideUsage: r.hide && best.verdict().Outcome == proxy.Served,
+		Head: r.rec.Method == http.MethodHead, Watch: later.watched(r.relay.watch(ctx, r.claim, r.call, best))}
+	session := r.relay.session(ctx, r.claim, r.call, best, permit, &how)
 	defer session.begin()()
-	run.markSpent(w.Header(), best)
-	delivered := best.answer.Forward(w, how)
-	settle(best, delivered, call, rec)
-	if rec.Session != nil {
-		*owed = session.settle(ctx, rec)
-		return nil
+	r.markSpent(w.Header(), best)
+	r.delivered(ctx, best, best.answer.Forward(w, how), session, later)
+}
+
+// delivered writes down what was delivered, and what is owed for it.
+func (r *run) delivered(ctx context.Context, best *try, d *upstream.Delivered, session *session, later *later) {
+	settle(best, d, r.call, r.rec)
+	if r.rec.Session != nil {
+		r.owed = session.settle(ctx, r.rec)
+		return
 	}
-	if later.settle(delivered, best, rec) {
-		return nil
+	if later.settle(d, best, r.rec) {
+		return
 	}
-	r.price(best, call, rec)
-	owed.Usage, owed.Cost, owed.Priced = rec.Usage, rec.Cost, rec.Priced
-	run.used(best)
-	return nil
+	r.relay.price(best, r.call, r.rec)
+	r.owed.Usage, r.owed.Cost, r.owed.Priced = r.rec.Usage, r.rec.Cost, r.rec.Priced
+	r.used(best)
 }
 
 // admit asks whether the client may have what it asks for. A permit without an error is to be settled.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
@@ -30,6 +31,7 @@ type run struct {
 	relay     *Relay
 	call      *proxy.Call
 	rec       *proxy.Record
+	claim     claim
 	account   string // in which the objects lie that the call points at; empty: any will do
 	soft      bool   // another account will do, too
 	deadline  time.Time
@@ -39,11 +41,27 @@ type run struct {
 	unheard   bool // no second key could be asked, for want of budget
 	why       Why  // only for calls that are to be explained
 	need      balancer.Need
+	hide      bool            // the caller did not ask for the usage that the upstream was asked for
+	owed      admission.Spent // for the call
 }
 
 func newRun(r *Relay, call *proxy.Call, rec *proxy.Record, account string) *run {
-	r.budget.earn()
-	return &run{relay: r, call: call, rec: rec, account: account, deadline: rec.Start.Add(r.Policy.Deadline)}
+	run := r.run(call, rec)
+	run.begin(account)
+	return run
+}
+
+// run is one that has not begun. It lies in the heap, since on the stack it would be a part of what a stream holds there.
+//
+//go:noinline
+func (r *Relay) run(call *proxy.Call, rec *proxy.Record) *run {
+	return &run{relay: r, call: call, rec: rec, owed: admission.Spent{Unexecuted: true}}
+}
+
+// begin begins the tries.
+func (r *run) begin(account string) {
+	r.relay.budget.earn()
+	r.account, r.deadline = account, r.rec.Start.Add(r.relay.Policy.Deadline)
 }
 
 // answer tries keys until one answers for good, and returns the try whose answer goes to the caller.

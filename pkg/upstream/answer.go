@@ -176,10 +176,20 @@ func (a *Answer) Forward(w http.ResponseWriter, how Forwarding) *Delivered {
 		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
 	}
 	w.WriteHeader(a.resp.StatusCode)
-	if !how.Head {
-		a.stream(w, how, d)
+	if how.Head {
+		return d
 	}
+	if a.isStream() && !a.begun() {
+		_ = http.NewResponseController(w).Flush() // the caller need not wait for the first event to know that there will be some
+	}
+	a.stream(w, how, d)
 	return d
+}
+
+// begun reports whether the first bytes of the body are there already.
+func (a *Answer) begun() bool {
+	body, tells := a.resp.Body.(interface{ Begun() bool })
+	return tells && body.Begun()
 }
 
 func (a *Answer) copyHeader(to http.Header) {
@@ -227,27 +237,32 @@ func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
 	if how.HideUsage {
 		out.filter = new(openai.UsageFilter)
 	}
-	if a.isStream() {
-		_ = out.control.Flush() // the caller need not wait for the first event to know that there will be some
-	}
 	var watch io.Writer
 	if how.Watch != nil {
 		watch = how.Watch(a.contentType())
 	}
-	readErr, writeErr := a.pump(out, tap, watch, d)
+	readErr, writeErr := a.pump(out, tap, watch)
+	a.read(d, out, tap)
+	a.ended(&d.Verdict, tap, readErr, writeErr)
+}
+
+// read says what was read of the answer, and how much of it the caller has.
+func (a *Answer) read(d *Delivered, out *outlet, tap *openai.Tap) {
 	d.Bytes, d.FirstByte = out.bytes, out.first
 	d.Deltas = tap.Deltas()
 	if usage, ok := tap.Usage(); ok {
 		d.Usage = usage
 	}
-	a.ended(&d.Verdict, tap, readErr, writeErr)
 }
 
 // pump moves bytes until one side ends. io.EOF from the upstream is a nil readErr.
-func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer, d *Delivered) (readErr, writeErr error) {
+func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer) (readErr, writeErr error) {
 	a.quiet.within(a.client.opts.IdleTimeout)
 	for {
 		buf, n, err := a.next()
+		if err == io.EOF && a.delimited() {
+			out.leave()
+		}
 		if n > 0 {
 			tap.Write((*buf)[:n])
 			if watch != nil {
@@ -261,6 +276,9 @@ func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer, d *Delivere
 			return nil, writeErr
 		case err == io.EOF:
 			return nil, out.finish()
+		case err != nil && a.isStream():
+			_ = out.show()
+			return err, nil
 		case err != nil:
 			return err, nil
 		}

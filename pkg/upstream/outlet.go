@@ -11,7 +11,8 @@ import (
 // none at all would let a stalled reader hold one open for ever. It is set anew only when an eighth of it is gone.
 //
 // The last byte of an answer whose length is known is left to the server, which sends it when the handler returns, as it does
-// with the end of the others: by then the request is recorded. No caller has a whole answer that was not counted.
+// with the end of the others and what came together with that: by then the request is recorded. No caller has a whole answer
+// that was not counted.
 type outlet struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -22,6 +23,7 @@ type outlet struct {
 	bytes   int64
 	first   time.Time
 	armed   time.Time // when the deadline was set; zero: there is none
+	left    bool      // the rest is left to the server
 }
 
 // kept is how much of an answer the server keeps at least until the handler ends, or flushes: writing that waits for
@@ -41,7 +43,7 @@ func (o *outlet) write(p []byte) error {
 
 func (o *outlet) send(p []byte) error {
 	if len(p) == 0 {
-		return nil
+		return o.show()
 	}
 	now := time.Now()
 	if o.first.IsZero() {
@@ -68,6 +70,17 @@ func (o *outlet) send(p []byte) error {
 	return err
 }
 
+// show lets the caller see the head, if that is all there is to be seen yet.
+func (o *outlet) show() error {
+	if !o.flush || o.bytes > 0 {
+		return nil
+	}
+	return o.control.Flush()
+}
+
+// leave leaves what is still to be written to the server. It keeps the deadline, which the server lifts.
+func (o *outlet) leave() { o.flush, o.left = false, true }
+
 // finish writes what the filter still holds.
 func (o *outlet) finish() error {
 	if o.filter == nil {
@@ -78,7 +91,7 @@ func (o *outlet) finish() error {
 
 // done lifts the deadline: the connection serves other requests, and the server itself sets none.
 func (o *outlet) done() {
-	if !o.armed.IsZero() {
+	if !o.armed.IsZero() && !o.left {
 		_ = o.control.SetWriteDeadline(time.Time{})
 	}
 }

@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"openai-api-proxy/pkg/proxy"
 	"openai-api-proxy/pkg/redistest"
 	"openai-api-proxy/pkg/state"
 	"openai-api-proxy/pkg/state/statetest"
@@ -34,6 +38,61 @@ func TestCluster(t *testing.T) {
 	statetest.Run(t, func(t *testing.T) state.Store { return opened(t, url) })
 	statetest.RunCatalog(t, func(t *testing.T) state.Store { return emptied(t, url, servers...) })
 	fleetAndHints(t, url)
+	nodeAway(t, opened(t, url), servers)
+}
+
+// nodeAway freezes one node of a Cluster. Whose limits are on another one is served as before, and nobody is refused.
+func nodeAway(t *testing.T, s *Store, nodes []*redistest.Server) {
+	t.Helper()
+	spend := func(subject string) error {
+		v, err := s.Spend(t.Context(), subject, "", []state.Charge{{Limit: "requests/total", Cost: 1,
+			Quota: state.Quota{Limit: 1 << 40, Period: proxy.Total}}})
+		if err == nil && !v.OK {
+			t.Errorf("%s is refused: %+v", subject, v)
+		}
+		return err
+	}
+	var there, elsewhere string
+	for i := 0; there == "" || elsewhere == ""; i++ {
+		subject := fmt.Sprint("c:away", i)
+		node, err := s.hot.(*redis.ClusterClient).MasterForKey(t.Context(), s.keys.limits(subject))
+		if err != nil || spend(subject) != nil {
+			t.Fatal("a Cluster that is whole does not answer", err)
+		}
+		if node.Options().Addr == nodes[0].Addr() {
+			there = subject
+		} else {
+			elsewhere = subject
+		}
+	}
+	thaw := freeze(s, nodes[0])
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			if err := spend(there); !errors.Is(err, state.ErrUnavailable) {
+				t.Errorf("a frozen node: %v", err)
+			}
+		})
+	}
+	given := make(chan struct{}) // closed when all have given up
+	go func() {
+		defer close(given)
+		all.Wait()
+	}()
+	for after := 0; after < 50; {
+		if err := spend(elsewhere); err != nil {
+			t.Errorf("another node: %v", err)
+			break
+		}
+		select {
+		case <-given:
+			after++
+		default:
+		}
+	}
+	<-given
+	thaw()
+	eventually(t, func() bool { return spend(there) == nil })
 }
 
 // The suite behind three Sentinels, and a failover: how long nobody answers is printed.

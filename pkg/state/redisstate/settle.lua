@@ -45,21 +45,15 @@ local function quota(name, start, last, change)
   life = max(life, last > 0 and last * 1000 - ms + 86400000 or tonumber(ARGV[2]))
 end
 
+call('HLEN', KEYS[1]) -- all types are as they should be, so that nothing fails after the first write
 local slots = call('ZCARD', KEYS[3])
-local names, i = {}, 4 + 4 * limits
+call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ms)
+local gone, marked, told = {}, false, format('%.0f', ms + tonumber(ARGV[1]))
+local i = 4 + 4 * limits
 while i <= #ARGV do
-  names[#names + 1] = ARGV[i]
-  names[#names + 1] = '~' .. ARGV[i]
-  i = i + 3 + tonumber(ARGV[i + 2]) * (ARGV[i + 1] == '1' and 3 or 2)
-end
-local at = call('ZMSCORE', KEYS[2], unpack(names))
-local settled, gone, told = {}, {}, {}
-i = 4 + 4 * limits
-for r = 1, #names, 2 do
   local reservation, how, amounts = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  local again = settled[reservation] or at[r + 1] and tonumber(at[r + 1]) > ms
-  local open = not again and at[r] and tonumber(at[r]) > ms
-  local apply = not again and (open or how ~= '0')
+  local open = call('ZREM', KEYS[2], reservation) == 1
+  local apply = open or how ~= '0' and not call('ZSCORE', KEYS[2], '~' .. reservation)
   local width = how == '1' and 3 or 2
   i = i + 3
   for a = i, i + (amounts - 1) * width, width do
@@ -72,11 +66,10 @@ for r = 1, #names, 2 do
   end
   i = i + amounts * width
   if apply then
-    settled[reservation] = true
     gone[#gone + 1] = reservation
     if how ~= '0' then
-      told[#told + 1] = ms + tonumber(ARGV[1])
-      told[#told + 1] = '~' .. reservation
+      call('ZADD', KEYS[2], told, '~' .. reservation)
+      marked = true
     end
   end
 end
@@ -92,12 +85,6 @@ if #writes > 0 then
   call('HSET', KEYS[1], unpack(writes))
   if call('PTTL', KEYS[1]) < life then call('PEXPIRE', KEYS[1], format('%.0f', life)) end
 end
-if #gone > 0 then
-  call('ZREM', KEYS[2], unpack(gone))
-  if slots > 0 then call('ZREM', KEYS[3], unpack(gone)) end
-end
-if #told > 0 then
-  call('ZADD', KEYS[2], unpack(told))
-  call('PEXPIRE', KEYS[2], ARGV[1])
-end
+if slots > 0 and #gone > 0 then call('ZREM', KEYS[3], unpack(gone)) end
+if marked then call('PEXPIRE', KEYS[2], ARGV[1]) end
 return #gone

@@ -11,7 +11,7 @@
 -- ask {refused (index or 0), wait ms (-1: never)} and of each limit, after it: debt us, units used, slots held.
 -- Rates are kept as "arrival:tolerance" in us of Redis time (GCRA), quotas as "start:used", reservations and slots by
 -- their end in ms. Everything is read, and so of the right type, before anything is written. What does not depend on the
--- ask is done once: of fifty asks together each costs a tenth of what one costs by itself.
+-- ask is done once: of a hundred asks together each costs about an eighth of what one costs by itself.
 local call, match, format, max = redis.call, string.match, string.format, math.max
 local t = call('TIME')
 local now = tonumber(t[1]) * 1000000 + tonumber(t[2])
@@ -47,7 +47,7 @@ for k = 1, limits do
   out[2 * k - 1], out[2 * k] = second, third
 end
 
-local known, asked = {['']=false}, {}
+local known, asked = {}, {}
 for i = first, #ARGV, limits + 1 do
   local reservation = ARGV[i]
   if reservation ~= '' then
@@ -68,10 +68,10 @@ local function wait(k, cost)
   if cost > most[k] then return -1 end
   return kinds[k] == 'rate' and math.ceil((taken[k] + cost - most[k]) / 1000) or ends[k]
 end
-local changed, open, held, o = {}, {}, {}, 2 * limits
-local opened, holds = ms + tonumber(ARGV[2]), ms + tonumber(ARGV[3])
+local costs, changed, open, held, o = {}, {}, {}, {}, 2 * limits
+local opened, holds = format('%.0f', ms + tonumber(ARGV[2])), format('%.0f', ms + tonumber(ARGV[3])) -- once, not by each call
 for i = first, #ARGV, limits + 1 do
-  local reservation, costs = ARGV[i], {}
+  local reservation = ARGV[i]
   local refused, longest, takes, slot = 0, 0, false, false
   if not known[reservation] then
     for k = 1, limits do

@@ -54,7 +54,10 @@ func (s *Store) carry(ctx context.Context, asks []*ask) {
 	for i, t := range all {
 		calls[i] = call{s.limitKeys(t.asks[0].subject), t.args(now)}
 	}
-	replies := s.runCalls(weighing(ctx, len(asks)), s.hot, s.spend, calls)
+	if _, cluster := s.hot.(*redis.ClusterClient); !cluster { // there one node that is away must not count as all of them
+		ctx = weighing(ctx, len(asks))
+	}
+	replies := s.runCalls(ctx, s.hot, s.spend, calls)
 	for i, t := range all {
 		t.answer(replies[i])
 	}
