@@ -54,6 +54,7 @@ func (c *conn) exchange(req *http.Request) (*http.Response, error) {
 		stop()
 		c.Close()
 		if r != nil {
+			r.Reset(nil)
 			c.transport.readers.Put(r)
 		}
 		if cause := context.Cause(req.Context()); cause != nil {
