@@ -79,7 +79,7 @@ func decode(h http.Header, body []byte) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(z, heldBody+1))
 }
 
-func (a *Answer) writeHeld(w http.ResponseWriter, how Forwarding, d *Delivered) {
+func (a *Answer) writeHeld(w http.ResponseWriter, how *Forwarding, d *Delivered) {
 	body := a.held
 	if a.client.opts.Mask != nil {
 		body = a.client.opts.Mask(body)

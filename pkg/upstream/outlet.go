@@ -34,11 +34,12 @@ func newOutlet(w http.ResponseWriter, timeout time.Duration, flush bool, length 
 	return &outlet{w: w, control: http.NewResponseController(w), timeout: timeout, flush: flush, length: length}
 }
 
-func (o *outlet) write(p []byte) error {
-	if o.filter != nil {
-		p = o.filter.Next(p)
+// filtered is what the caller may have of p.
+func (o *outlet) filtered(p []byte) []byte {
+	if o.filter == nil {
+		return p
 	}
-	return o.send(p)
+	return o.filter.Next(p)
 }
 
 func (o *outlet) send(p []byte) error {
