@@ -146,6 +146,9 @@ func (e *Edge) api(c *gin.Context) {
 	rec, view := recordOf(c), e.view.Load()
 	call, room, err := e.read(c, view, rec)
 	defer e.bodies.release(room)
+	if err == nil {
+		err = e.readHead(call, rec)
+	}
 	switch {
 	case err != nil:
 	case e.KeepBodies != 0:
@@ -163,15 +166,13 @@ func (e *Edge) api(c *gin.Context) {
 	}
 }
 
-// read reads the request: what it asks for, and its body. The room that the body takes is to be given back.
+// read reads the request: who asks for what, and the body. The room that the body takes is to be given back.
 func (e *Edge) read(c *gin.Context, view *View, rec *proxy.Record) (call *proxy.Call, room int64, err error) {
 	if call, err = e.callOf(c, view, rec); err != nil {
 		return nil, 0, err
 	}
-	if call.Body, room, err = e.bodies.hold(c.Writer, c.Request, view.Replay); err != nil {
-		return nil, room, err
-	}
-	return call, room, e.readHead(call, rec)
+	call.Body, room, err = e.bodies.hold(c.Writer, c.Request, view.Replay)
+	return call, room, err
 }
 
 // callOf makes the call out of the request's line and headers: who, and what. It comes before the first read of the body,

@@ -26,6 +26,15 @@ func recordOf(c *gin.Context) *proxy.Record { return c.Writer.(*answer).rec }
 
 // record names the request, and logs and counts it once when it has ended, however that was.
 func (e *Edge) record(c *gin.Context) {
+	rec := e.begin(c)
+	defer e.sockets.enter(c.Request)() // until it is accounted for
+	e.serving.Add(1)
+	defer e.end(c, rec)
+	c.Next()
+}
+
+//go:noinline
+func (e *Edge) begin(c *gin.Context) *proxy.Record {
 	rec := &proxy.Record{ID: newID(), Start: time.Now(), Method: c.Request.Method,
 		ClientIP: e.clientAddr(c.Request).String()}
 	c.Writer = &answer{c.Writer, rec}
@@ -33,13 +42,12 @@ func (e *Edge) record(c *gin.Context) {
 	if e.leaving.Load() {
 		c.Header("Connection", "close")
 	}
-	defer e.sockets.enter(c.Request)() // until it is accounted for
-	e.serving.Add(1)
-	defer func() {
-		e.serving.Add(-1)
-		e.finish(c, rec)
-	}()
-	c.Next()
+	return rec
+}
+
+func (e *Edge) end(c *gin.Context, rec *proxy.Record) {
+	e.serving.Add(-1)
+	e.finish(c, rec)
 }
 
 // newID has 130 random bits, like rand.Text, in small letters. It is a name and no secret: the generator of the runtime will do.

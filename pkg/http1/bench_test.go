@@ -18,7 +18,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}))
 	defer s.Close()
 	ours := New(Options{Dial: new(net.Dialer).DialContext, IdleTimeout: time.Minute, MostIdle: 100, MostHead: 1 << 20})
-	defer ours.CloseIdleConnections()
+	defer ours.Close()
 	standard := &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}
 	defer standard.CloseIdleConnections()
 	for _, by := range []struct {

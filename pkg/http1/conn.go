@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"time"
 )
@@ -22,6 +25,7 @@ type conn struct {
 	since     time.Time // when it became idle
 	used      bool      // it has served a request
 	wrote     bool      // it took something of this one
+	heard     bool      // something came of the answer
 	head      int64     // bytes that may still come of the head of an answer; negative: the head is over
 }
 
@@ -34,6 +38,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		p = p[:c.head]
 	}
 	n, err := c.Conn.Read(p)
+	c.heard = c.heard || n > 0
 	if c.head > 0 {
 		c.head -= int64(n)
 	}
@@ -54,6 +59,7 @@ func (c *conn) exchange(req *http.Request) (*http.Response, error) {
 		stop()
 		c.Close()
 		if r != nil {
+			r.Reset(nil)
 			c.transport.readers.Put(r)
 		}
 		if cause := context.Cause(req.Context()); cause != nil {
@@ -151,7 +157,7 @@ func (b *body) Close() error {
 // end gives the connection back, or closes it if it is not sure that the next answer on it is that of the next request.
 func (b *body) end(whole bool) {
 	alive := b.stop() // the context has not ended, and will not close it any more
-	clean := whole && alive && !b.close && b.r.Buffered() == 0
+	clean := whole && alive && !b.close && b.r.Buffered() == 0 && b.c.drained()
 	b.r.Reset(nil)
 	b.c.transport.readers.Put(b.r)
 	if !clean {
@@ -159,4 +165,16 @@ func (b *body) end(whole bool) {
 		return
 	}
 	b.c.transport.put(b.c)
+}
+
+// drained reports whether TLS holds nothing that it has read beyond the answer: neither can be seen at the socket.
+func (c *conn) drained() bool {
+	secure, isTLS := c.Conn.(*tls.Conn)
+	if !isTLS {
+		return true
+	}
+	_ = secure.SetReadDeadline(time.Unix(1, 0)) // it does not wait, and what it has it gives
+	n, err := secure.Read(make([]byte, 1))
+	_ = secure.SetReadDeadline(time.Time{})
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }

@@ -38,9 +38,10 @@ type Transport struct {
 	readers sync.Pool // of *bufio.Reader
 	writers sync.Pool // of *bufio.Writer
 
-	mu    sync.Mutex // guards the rest
-	idle  map[origin][]*conn
-	sweep *time.Timer // runs while there are idle ones; nil: never did
+	mu     sync.Mutex // guards the rest
+	idle   map[origin][]*conn
+	sweep  *time.Timer // runs while there are idle ones; nil: never did
+	closed bool
 }
 
 // origin is what a connection leads to.
@@ -61,7 +62,7 @@ func (e *NotConnected) Error() string { return e.Err.Error() }
 
 func (e *NotConnected) Unwrap() error { return e.Err }
 
-// New makes a Transport. Its idle connections are given up by CloseIdleConnections.
+// New makes a Transport. Close it.
 func New(o Options) *Transport {
 	t := &Transport{opts: o, idle: map[origin][]*conn{}}
 	t.readers.New = func() any { return bufio.NewReaderSize(nil, buffer) }
@@ -70,10 +71,12 @@ func New(o Options) *Transport {
 }
 
 // RoundTrip sends the request and returns when the head of the answer is there. A *NotConnected is the error when there was
-// no connection. The request's body must be in memory and small, with a GetBody. The end of the request's context ends the answer, too. A caller who does not read the body to its
-// end must close it.
+// no connection. The request's body must be in memory and small, with a GetBody. The end of the request's context ends the
+// answer, too. A caller who does not read the body to its end must close it.
 //
-// The request is sent a second time only if the connection, one that had been used before, took nothing of it.
+// The request is sent a second time only if the connection was used before and either took nothing of it, or ended without a
+// byte of an answer and the request asks for nothing to be done: that is how a connection ends which the other side found idle
+// for too long (RFC 9110, 9.2.2, and what http.Transport does).
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		defer req.Body.Close()
@@ -87,7 +90,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err == nil {
 			return resp, nil
 		}
-		if !c.used || c.wrote || req.Context().Err() != nil {
+		if !c.used || c.wrote && (c.heard || !repeatable(req)) || req.Context().Err() != nil {
 			return nil, err
 		}
 		if req.Body != nil {
@@ -96,6 +99,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}
 	}
+}
+
+// repeatable reports whether it does no harm to carry out a request twice.
+func repeatable(req *http.Request) bool {
+	return req.Method == http.MethodGet || req.Method == http.MethodHead || req.Header["Idempotency-Key"] != nil
 }
 
 // connection is an idle one, or a new one.
@@ -134,42 +142,57 @@ func (t *Transport) take(to origin) *conn {
 	}
 }
 
-// put keeps a connection for the next request.
+// put keeps a connection for the next request, or closes it.
 func (t *Transport) put(c *conn) {
-	c.used, c.wrote, c.since = true, false, time.Now()
+	c.used, c.wrote, c.heard, c.since = true, false, false, time.Now()
+	if !t.keep(c) {
+		c.Close()
+	}
+}
+
+func (t *Transport) keep(c *conn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	free := t.idle[c.to]
-	if len(free) >= t.opts.MostIdle {
-		c.Close()
-		return
+	if t.closed || len(free) >= t.opts.MostIdle {
+		return false
 	}
 	t.idle[c.to] = append(free, c)
 	if t.sweep == nil {
 		t.sweep = time.AfterFunc(t.opts.IdleTimeout, t.tidy)
 	}
+	return true
 }
 
 // tidy closes what has been idle for too long, and comes again as long as anything is left.
 func (t *Transport) tidy() {
+	for _, c := range t.old() {
+		c.Close()
+	}
+}
+
+// old takes out what has been idle for too long.
+func (t *Transport) old() (all []*conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	left := 0
 	for to, free := range t.idle {
-		old := 0
-		for old < len(free) && time.Since(free[old].since) >= t.opts.IdleTimeout {
-			free[old].Close()
-			old++
+		n := 0
+		for n < len(free) && time.Since(free[n].since) >= t.opts.IdleTimeout {
+			n++
 		}
-		t.idle[to] = append(free[:0:0], free[old:]...)
-		if left += len(free) - old; old == len(free) {
+		all = append(all, free[:n]...)
+		if left += len(free) - n; n == len(free) {
 			delete(t.idle, to)
+		} else {
+			t.idle[to] = append(free[:0:0], free[n:]...)
 		}
 	}
 	t.sweep = nil
 	if left > 0 {
 		t.sweep = time.AfterFunc(t.opts.IdleTimeout/2, t.tidy)
 	}
+	return all
 }
 
 // Idle is how many connections nobody uses.
@@ -182,19 +205,21 @@ func (t *Transport) Idle() (n int) {
 	return n
 }
 
-// CloseIdleConnections closes the connections that nobody uses.
-func (t *Transport) CloseIdleConnections() {
+// Close closes the connections that nobody uses, and from now on each at the end of its answer.
+func (t *Transport) Close() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, free := range t.idle {
-		for _, c := range free {
-			c.Close()
-		}
-	}
-	clear(t.idle)
+	t.closed = true
+	free := t.idle
+	t.idle = map[origin][]*conn{}
 	if t.sweep != nil {
 		t.sweep.Stop()
 		t.sweep = nil
+	}
+	t.mu.Unlock()
+	for _, all := range free { // not under the lock: to say goodbye over TLS may take a while
+		for _, c := range all {
+			c.Close()
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ func newRig(t *testing.T, url string, o Options) *rig {
 	}
 	o.MostHead, o.TLSTimeout = 1<<16, 10*time.Second
 	r.Transport = New(o)
-	t.Cleanup(r.CloseIdleConnections)
+	t.Cleanup(r.Close)
 	return r
 }
 
@@ -54,7 +54,7 @@ func serve(t *testing.T, o Options, h http.HandlerFunc) *rig {
 	t.Helper()
 	s := httptest.NewServer(h)
 	r := newRig(t, s.URL, o)
-	t.Cleanup(func() { r.CloseIdleConnections(); s.CloseClientConnections(); s.Close() })
+	t.Cleanup(func() { r.Close(); s.CloseClientConnections(); s.Close() })
 	return r
 }
 
@@ -76,7 +76,7 @@ func raw(t *testing.T, o Options, each func(n int, c net.Conn)) *rig {
 			all.Go(func() { defer c.Close(); each(n, c) })
 		}
 	})
-	t.Cleanup(func() { r.CloseIdleConnections(); l.Close(); all.Wait() })
+	t.Cleanup(func() { r.Close(); l.Close(); all.Wait() })
 	return r
 }
 
@@ -258,6 +258,75 @@ func TestConnectionsThatAreNotKept(t *testing.T) {
 	}
 }
 
+// The same over TLS, which may have read what came behind the answer.
+func TestLeftoversOfTLS(t *testing.T) {
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS()
+	config, trusted := s.TLS.Clone(), s.Client().Transport.(*http.Transport).TLSClientConfig
+	s.Close()
+	config.NextProtos, config.DynamicRecordSizingDisabled = nil, true // answer and leftover go in one record
+	for name, c := range map[string]struct {
+		leftover string
+		dials    int64
+	}{"nothing": {"", 1}, "another answer": {yes, 3}} {
+		t.Run(name, func(t *testing.T) {
+			r := raw(t, Options{TLS: trusted}, func(_ int, plain net.Conn) {
+				big := strings.Repeat("x", 12_000)
+				text := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s%s", len(big), big, c.leftover)
+				secure := tls.Server(plain, config)
+				answers(secure, text, text, text)
+				secure.Close()
+			})
+			r.url = strings.Replace(r.url, "http:", "https:", 1)
+			for range 3 {
+				resp, err := r.RoundTrip(r.request(t.Context(), t, "POST", ""))
+				if err != nil {
+					t.Fatal(err)
+				}
+				all := make([]byte, 0, 16_000) // in large reads, which go past the buffer of the connection
+				for err == nil {
+					var n int
+					n, err = resp.Body.Read(all[len(all):cap(all)])
+					all = all[:len(all)+n]
+				}
+				if err != io.EOF || string(all) != strings.Repeat("x", 12_000) {
+					t.Errorf("%d bytes, %.10q, %v", len(all), all, err)
+				}
+			}
+			r.mustDial(t, c.dials)
+		})
+	}
+}
+
+// A used connection that ends without a byte of an answer: what may be repeated is, and nothing else.
+func TestTheOtherSideClosesWhileItIsAsked(t *testing.T) {
+	for name, c := range map[string]struct {
+		method, key string
+		again       bool
+	}{"GET": {"GET", "", true}, "POST": {"POST", "", false}, "POST with a key": {"POST", "k", true}} {
+		t.Run(name, func(t *testing.T) {
+			r := raw(t, Options{}, func(n int, c net.Conn) {
+				answers(c, yes)
+				if _, err := c.Read(make([]byte, 4096)); err == nil && n > 0 {
+					io.WriteString(c, yes)
+				}
+			})
+			r.mustAnswer(t, "", "yes")
+			req := r.request(t.Context(), t, c.method, "hello")
+			if c.key != "" {
+				req.Header.Set("Idempotency-Key", c.key)
+			}
+			resp, err := r.RoundTrip(req)
+			if err == nil {
+				resp.Body.Close()
+			}
+			if (err == nil) != c.again {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
 func TestWhatCameWhileIdleEndsTheConnection(t *testing.T) {
 	for name, late := range map[string]func(c net.Conn){
 		"its end":           func(c net.Conn) { c.Close() },
@@ -434,7 +503,7 @@ func TestTLS(t *testing.T) {
 	if _, _, err := strict.ask(t, ""); err == nil {
 		t.Error("a certificate of nobody was accepted")
 	}
-	r.CloseIdleConnections()
+	r.Close()
 }
 
 // Many callers at once, some of whom leave, get the answers to their own requests, and nobody another's.

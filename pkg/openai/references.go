@@ -157,7 +157,8 @@ var hints = []string{"file", "vector_store", "container", "assistant", "thread",
 // mayRefer reports whether a text has one of the names, which the text shows without a look at its structure; a name in
 // escapes does not show.
 func mayRefer(top, text string) bool {
-	if strings.Contains(text, `\u`) || top == "tools" && quotes(text, "container") || top == "messages" && quotes(text, "audio") {
+	if strings.Contains(text, `\u`) || top == "tools" && quotes(text, "container") || top == "messages" && quotes(text, "audio") ||
+		top != "messages" && top != "input" && strings.Contains(text, "cntr_") {
 		return true
 	}
 	for from := 0; ; {
@@ -203,14 +204,19 @@ func (r *headReader) referWithin(top string, value gjson.Result) {
 }
 
 // referTo notes the reference that a member makes, if its name is that of one. The value is at the beginning of rest. A
-// container is named by a tool only, and the sound of an answer by a message: elsewhere the words have other uses.
+// container is named by a tool, which an evaluation has deep within, and the sound of an answer by a message: elsewhere the
+// words have other uses.
 func (r *headReader) referTo(top, name, rest string) {
 	family, refers := referring[name]
 	switch {
 	case refers:
 		eachString(rest, func(id string) { r.refer(name, family, id) })
-	case name == "container" && top == "tools" && strings.HasPrefix(rest, `"`):
-		eachString(rest, func(id string) { r.refer(name, Containers, id) })
+	case name == "container" && strings.HasPrefix(rest, `"`):
+		eachString(rest, func(id string) {
+			if top == "tools" || FamilyOf(id) == Containers {
+				r.refer(name, Containers, id)
+			}
+		})
 	case name == "audio" && top == "messages" && strings.HasPrefix(rest, "{"):
 		r.referByMember(name, "id", Audio, gjson.Parse(rest))
 	}

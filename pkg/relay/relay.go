@@ -82,8 +82,7 @@ func (r *Relay) Serve(ctx context.Context, w http.ResponseWriter, call *proxy.Ca
 		return err
 	}
 	run := r.run(call, rec)
-	defer func() { permit.Settle(ctx, run.owed) }()
-	defer run.close()
+	defer run.end(ctx, permit)
 	best, err := run.serve(ctx, w, permit)
 	if best != nil {
 		run.deliver(ctx, w, best, permit)
@@ -118,23 +117,30 @@ func (r *run) serve(ctx context.Context, w http.ResponseWriter, permit *admissio
 
 // deliver passes the answer of best to the caller.
 func (r *run) deliver(ctx context.Context, w http.ResponseWriter, best *try, permit *admission.Permit) {
-	later := r.relay.later(ctx, r.claim, r.call, permit, r.need)
-	how := upstream.Forwarding{HideUsage: r.hide && best.verdict().Outcome == proxy.Served,
-		Head: r.rec.Method == http.MethodHead, Watch: later.watched(r.relay.watch(ctx, r.claim, r.call, best))}
-	session := r.relay.session(ctx, r.claim, r.call, best, permit, &how)
-	defer session.begin()()
+	r.prepare(ctx, w, best, permit)
+	defer r.session.begin()()
+	r.delivered(ctx, best, best.answer.Forward(w, &r.how))
+}
+
+// prepare says how the answer of best is to be passed on.
+//
+//go:noinline
+func (r *run) prepare(ctx context.Context, w http.ResponseWriter, best *try, permit *admission.Permit) {
+	r.later = r.relay.later(ctx, r.claim, r.call, permit, r.need)
+	r.how = upstream.Forwarding{HideUsage: r.hide && best.verdict().Outcome == proxy.Served,
+		Head: r.rec.Method == http.MethodHead, Watch: r.later.watched(r.relay.watch(ctx, r.claim, r.call, best))}
+	r.session = r.relay.session(ctx, r.claim, r.call, best, permit, &r.how)
 	r.markSpent(w.Header(), best)
-	r.delivered(ctx, best, best.answer.Forward(w, how), session, later)
 }
 
 // delivered writes down what was delivered, and what is owed for it.
-func (r *run) delivered(ctx context.Context, best *try, d *upstream.Delivered, session *session, later *later) {
+func (r *run) delivered(ctx context.Context, best *try, d *upstream.Delivered) {
 	settle(best, d, r.call, r.rec)
 	if r.rec.Session != nil {
-		r.owed = session.settle(ctx, r.rec)
+		r.owed = r.session.settle(ctx, r.rec)
 		return
 	}
-	if later.settle(d, best, r.rec) {
+	if r.later.settle(d, best, r.rec) {
 		return
 	}
 	r.relay.price(best, r.call, r.rec)

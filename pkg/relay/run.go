@@ -41,7 +41,10 @@ type run struct {
 	unheard   bool // no second key could be asked, for want of budget
 	why       Why  // only for calls that are to be explained
 	need      balancer.Need
-	hide      bool            // the caller did not ask for the usage that the upstream was asked for
+	hide      bool // the caller did not ask for the usage that the upstream was asked for
+	how       upstream.Forwarding
+	session   *session        // nil: the answer is none
+	later     *later          // nil: nothing is counted later
 	owed      admission.Spent // for the call
 }
 
@@ -266,4 +269,10 @@ func (r *run) close() {
 		t.answer.Close()
 		t.pick.Close()
 	}
+}
+
+// end closes the run and settles what is owed.
+func (r *run) end(ctx context.Context, permit *admission.Permit) {
+	defer func() { permit.Settle(ctx, r.owed) }()
+	r.close()
 }

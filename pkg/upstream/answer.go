@@ -1,26 +1,16 @@
 package upstream
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
-)
-
-const (
-	// heldBody bounds the body of a failure, which is held to be judged, masked and perhaps passed on later.
-	heldBody = 1 << 20
-	// heldWait bounds the wait for it.
-	heldWait = 10 * time.Second
 )
 
 var (
@@ -72,65 +62,6 @@ func (a *Answer) Switched() bool { return a.socket != nil }
 // End ends a session that goes on: both sides are closed with 1008, and the reason.
 func (a *Answer) End(why error) { a.cancel(refusal{refused, why}) }
 
-// hold reads the body of a failure. One that cannot be read whole keeps its status and loses its body: half of an error
-// would tell the caller less than none.
-func (a *Answer) hold() {
-	timer := time.AfterFunc(heldWait, func() { a.cancel(errIdle) })
-	defer timer.Stop()
-	body, err := io.ReadAll(io.LimitReader(a.resp.Body, heldBody+1))
-	if err == nil && a.resp.Header.Get("Content-Encoding") != "" {
-		body, err = decode(a.resp.Header, body)
-	}
-	if err != nil || len(body) > heldBody {
-		body = openai.Error{Type: "upstream_error", Code: "upstream_error",
-			Message: "the upstream answered " + a.resp.Status + " with a body that could not be read"}.Body()
-		a.resp.Header.Set("Content-Type", "application/json")
-		a.resp.Header.Del("Content-Encoding")
-	}
-	a.held = body
-}
-
-// Whole reads the body of an answer that does not go to the caller as it is, of so many bytes at most.
-func (a *Answer) Whole(most int64) ([]byte, error) {
-	if a.held != nil {
-		return a.held, nil
-	}
-	body, err := io.ReadAll(io.LimitReader(a.Reader(), most+1))
-	if err == nil && int64(len(body)) > most {
-		err = errors.New("the answer is too long")
-	}
-	return body, err
-}
-
-// Reader reads such a body as it comes. Silence ends it, as it would end one that is forwarded.
-func (a *Answer) Reader() io.Reader {
-	if a.held != nil {
-		return bytes.NewReader(a.held)
-	}
-	return idleReader{a}
-}
-
-type idleReader struct{ *Answer }
-
-func (r idleReader) Read(p []byte) (int, error) {
-	timer := time.AfterFunc(r.client.opts.IdleTimeout, func() { r.cancel(errIdle) })
-	defer timer.Stop()
-	return r.resp.Body.Read(p)
-}
-
-// decode undoes the encoding of a failure's body: nobody asked for one, and secrets could not be masked in it.
-func decode(h http.Header, body []byte) ([]byte, error) {
-	if h.Get("Content-Encoding") != "gzip" {
-		return nil, errors.New("unknown content encoding")
-	}
-	h.Del("Content-Encoding")
-	z, err := gzip.NewReader(bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(z, heldBody+1))
-}
-
 // Forwarding says how an answer is to be passed on.
 type Forwarding struct {
 	HideUsage bool // the caller did not ask for the usage that we asked for
@@ -160,30 +91,39 @@ type Delivered struct {
 // Forward passes the answer to the caller. It returns when the answer has ended, one way or the other; a cut answer must
 // not be ended cleanly by whoever owns w. A stream waits below here for minutes: what is large lies in the heap, since the
 // next size of a stack is twice as much.
-func (a *Answer) Forward(w http.ResponseWriter, how Forwarding) *Delivered {
+func (a *Answer) Forward(w http.ResponseWriter, how *Forwarding) *Delivered {
 	d := &a.delivered
 	d.Verdict = a.Verdict
 	if a.socket != nil {
 		a.bridge(w, how, d)
 		return d
 	}
+	if ended := a.head(w, how, d); ended {
+		return d
+	}
+	f := a.flow(w, how)
+	readErr, writeErr := f.pump()
+	f.settle(d, readErr, writeErr)
+	return d
+}
+
+// head writes the head of the answer, and reports whether that was all: there is no body, or it was held and is written, too.
+//
+//go:noinline
+func (a *Answer) head(w http.ResponseWriter, how *Forwarding, d *Delivered) (ended bool) {
 	a.copyHeader(w.Header())
 	if a.held != nil {
 		a.writeHeld(w, how, d)
-		return d
+		return true
 	}
 	if n := a.resp.ContentLength; n >= 0 && !how.HideUsage {
 		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
 	}
 	w.WriteHeader(a.resp.StatusCode)
-	if how.Head {
-		return d
-	}
-	if a.isStream() && !a.begun() {
+	if !how.Head && a.isStream() && !a.begun() {
 		_ = http.NewResponseController(w).Flush() // the caller need not wait for the first event to know that there will be some
 	}
-	a.stream(w, how, d)
-	return d
+	return how.Head
 }
 
 // begun reports whether the first bytes of the body are there already.
@@ -201,130 +141,6 @@ func (a *Answer) copyHeader(to http.Header) {
 		return
 	}
 	to.Del("Location") // would name the upstream
-}
-
-func (a *Answer) writeHeld(w http.ResponseWriter, how Forwarding, d *Delivered) {
-	body := a.held
-	if a.client.opts.Mask != nil {
-		body = a.client.opts.Mask(body)
-	}
-	if how.Head {
-		if n := a.resp.ContentLength; n >= 0 {
-			w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
-		}
-		w.WriteHeader(a.resp.StatusCode)
-		return
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(a.resp.StatusCode)
-	out := newOutlet(w, a.client.opts.WriteTimeout, false, int64(len(body)))
-	defer out.done()
-	err := out.send(body)
-	d.Bytes, d.FirstByte = out.bytes, out.first
-	if err != nil {
-		d.Verdict = proxy.Verdict{Outcome: proxy.CallerGone, Status: d.Verdict.Status, Err: err}
-	}
-}
-
-// stream copies the body: whatever one read returned goes out in one write, and in one flush where the caller waits for
-// events. The tap reads beside the bytes, so that an event which we cannot read costs us its usage and the caller nothing.
-func (a *Answer) stream(w http.ResponseWriter, how Forwarding, d *Delivered) {
-	tap := a.client.taps.Get().(*openai.Tap)
-	defer a.client.taps.Put(tap)
-	tap.Reset(a.contentType())
-	out := newOutlet(w, a.client.opts.WriteTimeout, a.resp.ContentLength < 0 || a.isStream(), a.resp.ContentLength)
-	defer out.done()
-	if how.HideUsage {
-		out.filter = new(openai.UsageFilter)
-	}
-	var watch io.Writer
-	if how.Watch != nil {
-		watch = how.Watch(a.contentType())
-	}
-	readErr, writeErr := a.pump(out, tap, watch)
-	a.read(d, out, tap)
-	a.ended(&d.Verdict, tap, readErr, writeErr)
-}
-
-// read says what was read of the answer, and how much of it the caller has.
-func (a *Answer) read(d *Delivered, out *outlet, tap *openai.Tap) {
-	d.Bytes, d.FirstByte = out.bytes, out.first
-	d.Deltas = tap.Deltas()
-	if usage, ok := tap.Usage(); ok {
-		d.Usage = usage
-	}
-}
-
-// pump moves bytes until one side ends. io.EOF from the upstream is a nil readErr.
-func (a *Answer) pump(out *outlet, tap *openai.Tap, watch io.Writer) (readErr, writeErr error) {
-	a.quiet.within(a.client.opts.IdleTimeout)
-	for {
-		buf, n, err := a.next()
-		if err == io.EOF && a.delimited() {
-			out.leave()
-		}
-		if n > 0 {
-			tap.Write((*buf)[:n])
-			if watch != nil {
-				watch.Write((*buf)[:n])
-			}
-			writeErr = out.write((*buf)[:n])
-		}
-		a.buffers().Put(buf)
-		switch {
-		case writeErr != nil:
-			return nil, writeErr
-		case err == io.EOF:
-			return nil, out.finish()
-		case err != nil && a.isStream():
-			_ = out.show()
-			return err, nil
-		case err != nil:
-			return err, nil
-		}
-	}
-}
-
-// next reads what comes next. A stream has no buffer while nothing comes, which is nearly always: an empty read of a body in
-// chunks, or of HTTP/2, waits for bytes that are there to be read, and that of another one does not wait.
-func (a *Answer) next() (buf *[]byte, n int, err error) {
-	a.quiet.wait()
-	if a.isStream() {
-		_, err = a.resp.Body.Read(nil)
-	}
-	buf = a.buffers().Get().(*[]byte)
-	if err == nil {
-		n, err = a.resp.Body.Read(*buf)
-	}
-	a.quiet.heard() // while the caller takes its time, the upstream is not silent
-	return buf, n, err
-}
-
-func (a *Answer) buffers() *sync.Pool {
-	if a.isStream() {
-		return &a.client.small
-	}
-	return &a.client.buffers
-}
-
-// ended says in the verdict how a forwarded body ended.
-func (a *Answer) ended(v *proxy.Verdict, tap *openai.Tap, readErr, writeErr error) {
-	ctx := a.resp.Request.Context()
-	switch {
-	case writeErr != nil:
-		v.Outcome, v.Err = proxy.CallerGone, writeErr
-	case readErr != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errIdle):
-		v.Outcome, v.Err = proxy.CallerGone, context.Cause(ctx)
-	case readErr != nil && ctx.Err() != nil:
-		v.Outcome, v.Err = proxy.StreamCut, errIdle
-	case readErr != nil:
-		v.Outcome, v.Err = proxy.StreamCut, readErr
-	case a.isStream() && !a.delimited() && !tap.Ended():
-		v.Outcome, v.Err = proxy.StreamCut, io.ErrUnexpectedEOF
-	case tap.Failed():
-		// The upstream told of its failure and ended the stream as it should: the caller has the event, and nothing is cut.
-		v.Outcome, v.Err, v.Whole = proxy.StreamCut, errors.New("the upstream reported an error inside the stream"), true
-	}
 }
 
 func (a *Answer) contentType() string { return a.resp.Header.Get("Content-Type") }

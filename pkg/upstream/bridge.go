@@ -44,7 +44,7 @@ type bridge struct {
 }
 
 // bridge answers the caller's upgrade and serves the session to its end.
-func (a *Answer) bridge(w http.ResponseWriter, how Forwarding, d *Delivered) {
+func (a *Answer) bridge(w http.ResponseWriter, how *Forwarding, d *Delivered) {
 	a.copyHeader(w.Header())
 	caller, early, err := takeOver(w)
 	if err != nil {

@@ -34,11 +34,12 @@ func newOutlet(w http.ResponseWriter, timeout time.Duration, flush bool, length 
 	return &outlet{w: w, control: http.NewResponseController(w), timeout: timeout, flush: flush, length: length}
 }
 
-func (o *outlet) write(p []byte) error {
-	if o.filter != nil {
-		p = o.filter.Next(p)
+// filtered is what the caller may have of p.
+func (o *outlet) filtered(p []byte) []byte {
+	if o.filter == nil {
+		return p
 	}
-	return o.send(p)
+	return o.filter.Next(p)
 }
 
 func (o *outlet) send(p []byte) error {
@@ -50,8 +51,7 @@ func (o *outlet) send(p []byte) error {
 		o.first = now
 	}
 	if (o.flush || o.bytes+int64(len(p)) > kept) && now.Sub(o.armed) > o.timeout/8 {
-		_ = o.control.SetWriteDeadline(now.Add(o.timeout)) // a writer without deadlines, as in a test, is no reason to fail
-		o.armed = now
+		o.arm(now)
 	}
 	last := o.bytes+int64(len(p)) == o.length
 	if last && len(p) > 1 {
@@ -78,8 +78,16 @@ func (o *outlet) show() error {
 	return o.control.Flush()
 }
 
-// leave leaves what is still to be written to the server. It keeps the deadline, which the server lifts.
-func (o *outlet) leave() { o.flush, o.left = false, true }
+// leave leaves what is still to be written to the server, under a deadline that begins now and that the server lifts.
+func (o *outlet) leave() {
+	o.flush, o.left = false, true
+	o.arm(time.Now())
+}
+
+func (o *outlet) arm(now time.Time) {
+	_ = o.control.SetWriteDeadline(now.Add(o.timeout)) // a writer without deadlines, as in a test, is no reason to fail
+	o.armed = now
+}
 
 // finish writes what the filter still holds.
 func (o *outlet) finish() error {

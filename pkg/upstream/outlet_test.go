@@ -56,7 +56,7 @@ func TestLastByteIsLeftToTheServer(t *testing.T) {
 		w := new(writes)
 		o := newOutlet(w, time.Second, c.flush, c.length)
 		for part := range strings.FieldsSeq(c.parts) {
-			if err := o.write([]byte(part)); err != nil {
+			if err := o.send(o.filtered([]byte(part))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -95,7 +95,7 @@ func streamed(t *testing.T, how Forwarding, texts ...string) string {
 	a := c.Do(t.Context(), key, &proxy.Call{Op: chat, Path: chat.Path, Header: http.Header{}}, 10*time.Second)
 	defer a.Close()
 	w.seen = func() { next <- struct{}{} }
-	a.Forward(w, how)
+	a.Forward(w, &how)
 	return strings.Join(w.all, " ")
 }
 

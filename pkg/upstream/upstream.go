@@ -94,7 +94,7 @@ func New(o Options) *Client {
 // Close gives up the idle connections.
 func (c *Client) Close() error {
 	c.transport.CloseIdleConnections()
-	c.direct.CloseIdleConnections()
+	c.direct.Close()
 	return nil
 }
 

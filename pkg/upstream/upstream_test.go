@@ -103,7 +103,7 @@ func TestAnswerThatComesBack(t *testing.T) {
 		io.WriteString(w, `{"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}`)
 	})
 	w := httptest.NewRecorder()
-	d := r.do(t).Forward(w, Forwarding{})
+	d := r.do(t).Forward(w, &Forwarding{})
 	if d.Verdict.Outcome != proxy.Served || d.Usage.Input != 3 || d.Usage.Output != 4 || d.Usage.Basis != openai.Exact {
 		t.Errorf("delivered %+v", d)
 	}
@@ -133,7 +133,7 @@ func TestSecretsInFailuresAreMasked(t *testing.T) {
 			w.Write(body)
 		})
 		w := httptest.NewRecorder()
-		r.do(t).Forward(w, Forwarding{})
+		r.do(t).Forward(w, &Forwarding{})
 		if got := w.Body.String(); got != `{"error":{"message":"bad key sk-...0001"}}` || w.Code != 400 {
 			t.Errorf("zipped %v: %d %s", zipped, w.Code, got)
 		}
@@ -225,7 +225,7 @@ func TestHeadersAtTheLastMoment(t *testing.T) {
 			continue
 		}
 		w := httptest.NewRecorder()
-		if d := a.Forward(w, Forwarding{}); d.Verdict.Outcome != proxy.Served || w.Body.String() != "all of it" {
+		if d := a.Forward(w, &Forwarding{}); d.Verdict.Outcome != proxy.Served || w.Body.String() != "all of it" {
 			t.Fatalf("%q of an answer that was in time: %+v", w.Body, d.Verdict)
 		}
 	}
@@ -284,7 +284,7 @@ func TestStreamEnds(t *testing.T) {
 				c.end(w, req)
 			})
 			w := httptest.NewRecorder()
-			d := r.do(t).Forward(w, Forwarding{})
+			d := r.do(t).Forward(w, &Forwarding{})
 			if d.Verdict.Outcome != c.want || d.Verdict.Whole != c.whole || TimedOut(d.Verdict.Err) != c.timeout {
 				t.Errorf("delivered %+v", d)
 			}
@@ -313,7 +313,7 @@ func TestUndelimitedStream(t *testing.T) {
 			defer conn.Close()
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: {}\n\n"+c.last)
 		})
-		if d := r.do(t).Forward(httptest.NewRecorder(), Forwarding{}); d.Verdict.Outcome != c.want {
+		if d := r.do(t).Forward(httptest.NewRecorder(), &Forwarding{}); d.Verdict.Outcome != c.want {
 			t.Errorf("after %q: %+v", c.last, d.Verdict)
 		}
 	}
@@ -331,7 +331,7 @@ func TestCallerStopsReading(t *testing.T) {
 		close(cancelled)
 	})
 	a := r.Do(t.Context(), r.key, r.call, r.patience)
-	d := a.Forward(brokenWriter{httptest.NewRecorder()}, Forwarding{})
+	d := a.Forward(brokenWriter{httptest.NewRecorder()}, &Forwarding{})
 	a.Close()
 	if d.Verdict.Outcome != proxy.CallerGone {
 		t.Errorf("verdict %+v", d.Verdict)

@@ -163,6 +163,30 @@ func TestSettleMany(t *testing.T) {
 	}
 }
 
+// Whoever spends of some limits only does not shorten the life of the others, which lie in the same place.
+func TestQuotasOutliveWhatIsNotSpentOfThem(t *testing.T) {
+	server := redistest.Start(t)
+	s := opened(t, server.URL())
+	month := state.Charge{Limit: "requests/month", Cost: 1, Quota: state.Quota{Limit: 100, Period: proxy.Month, Zone: time.UTC}}
+	rate := state.Charge{Limit: "tpm", Cost: 1, Rate: state.Rate{Count: 100, Per: time.Minute, Burst: 100}}
+	ends := map[string]time.Duration{}
+	for _, charges := range [][]state.Charge{{month, rate}, {rate}} {
+		if v, err := s.Spend(t.Context(), "c:one", "", charges); err != nil || !v.OK {
+			t.Fatal(v, err)
+		}
+		for _, key := range server.Keys("oap:{c:one*") {
+			ttl := s.slow.PTTL(t.Context(), key).Val()
+			if ttl < ends[key]-time.Minute {
+				t.Errorf("%s ended in %v, and now in %v", key, ends[key], ttl)
+			}
+			ends[key] = ttl
+		}
+	}
+	if len(ends) == 0 {
+		t.Error("nothing was spent")
+	}
+}
+
 // What a request's admission costs for a client with five limits.
 func BenchmarkSpendOneLimit(b *testing.B) {
 	s := opened(b, redistest.Start(b).URL())

@@ -22,7 +22,7 @@ const (
 
 // line is where spendings wait for a trip to Redis. One that comes when none is on its way goes at once, by itself. Those that
 // come meanwhile go together when it is back: a trip costs as much as a third of a request, and costs it once for all that take
-// part. At a low rate nobody waits, and there is no goroutine: one of those that wait carries the others. It is the youngest,
+// part. At a low rate nobody waits: one of those that wait carries the others. It is the youngest,
 // which can wait for longest. A second trip at once makes both emptier, and saves nobody anything.
 type line struct {
 	carry func(ctx context.Context, asks []*ask) // one trip; every ask has its verdict or error after it
@@ -152,7 +152,18 @@ func (l *line) trip(ctx context.Context, leader *ask, all []*ask) {
 		}
 		l.next(time.Since(begin) >= overdue)
 	}()
-	l.carry(ctx, all)
+	l.aside(ctx, all)
+}
+
+// aside carries the asks on a stack of its own, since the way through the client of Redis is deep: that of whoever asks would be
+// of twice the size for as long as his answer takes, which may be minutes.
+func (l *line) aside(ctx context.Context, all []*ask) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.carry(ctx, all)
+	}()
+	<-done
 }
 
 // next lets somebody lead the next trip, if anybody waits. A late trip is the last of its kind while there are others.

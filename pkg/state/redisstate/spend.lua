@@ -123,7 +123,8 @@ for k = 1, limits do
 end
 if #writes > 0 then
   call('HSET', KEYS[1], unpack(writes))
-  call('PEXPIRE', KEYS[1], format('%.0f', life))
+  -- never sooner than before: the quotas that are not named here lie in the same hash
+  if call('PTTL', KEYS[1]) < life then call('PEXPIRE', KEYS[1], format('%.0f', life)) end
 end
 if #open > 0 then
   call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ms)

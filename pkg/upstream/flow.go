@@ -1,0 +1,122 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+
+	"openai-api-proxy/pkg/openai"
+	"openai-api-proxy/pkg/proxy"
+)
+
+// flow is a body on its way to the caller: whatever one read returned goes out in one write, and in one flush where the caller
+// waits for events. The tap reads beside the bytes, so that an event which we cannot read costs us its usage and the caller
+// nothing. What it needs lies in the heap, and is made and settled beside the pump, not above it on the stack.
+type flow struct {
+	*Answer
+	tap   *openai.Tap
+	out   *outlet
+	watch io.Writer // nil: nobody does
+}
+
+//go:noinline
+func (a *Answer) flow(w http.ResponseWriter, how *Forwarding) *flow {
+	f := &flow{Answer: a, tap: a.client.taps.Get().(*openai.Tap),
+		out: newOutlet(w, a.client.opts.WriteTimeout, a.resp.ContentLength < 0 || a.isStream(), a.resp.ContentLength)}
+	f.tap.Reset(a.contentType())
+	if how.HideUsage {
+		f.out.filter = new(openai.UsageFilter)
+	}
+	if how.Watch != nil {
+		f.watch = how.Watch(a.contentType())
+	}
+	return f
+}
+
+// settle ends the flow and says what was delivered.
+//
+//go:noinline
+func (f *flow) settle(d *Delivered, readErr, writeErr error) {
+	f.out.done()
+	d.Bytes, d.FirstByte = f.out.bytes, f.out.first
+	d.Deltas = f.tap.Deltas()
+	if usage, ok := f.tap.Usage(); ok {
+		d.Usage = usage
+	}
+	f.ended(&d.Verdict, f.tap, readErr, writeErr)
+	f.client.taps.Put(f.tap)
+}
+
+// pump moves bytes until one side ends. io.EOF from the upstream is a nil readErr.
+func (f *flow) pump() (readErr, writeErr error) {
+	f.quiet.within(f.client.opts.IdleTimeout)
+	for {
+		buf, n, err := f.next()
+		if err == io.EOF && f.delimited() {
+			f.out.leave()
+		}
+		if n > 0 {
+			f.tap.Write((*buf)[:n])
+			if f.watch != nil {
+				f.watch.Write((*buf)[:n])
+			}
+			writeErr = f.out.send(f.out.filtered((*buf)[:n]))
+		}
+		f.buffers().Put(buf)
+		switch {
+		case writeErr != nil:
+			return nil, writeErr
+		case err == io.EOF:
+			return nil, f.out.finish()
+		case err != nil && f.isStream():
+			_ = f.out.show()
+			return err, nil
+		case err != nil:
+			return err, nil
+		}
+	}
+}
+
+// next reads what comes next. A stream has no buffer while nothing comes, which is nearly always: an empty read of a body in
+// chunks, or of HTTP/2, waits for bytes that are there to be read, and that of another one does not wait.
+func (a *Answer) next() (buf *[]byte, n int, err error) {
+	a.quiet.wait()
+	if a.isStream() {
+		_, err = a.resp.Body.Read(nil)
+	}
+	buf = a.buffers().Get().(*[]byte)
+	if err == nil {
+		n, err = a.resp.Body.Read(*buf)
+	}
+	a.quiet.heard() // while the caller takes its time, the upstream is not silent
+	return buf, n, err
+}
+
+func (a *Answer) buffers() *sync.Pool {
+	if a.isStream() {
+		return &a.client.small
+	}
+	return &a.client.buffers
+}
+
+// ended says in the verdict how a forwarded body ended.
+func (a *Answer) ended(v *proxy.Verdict, tap *openai.Tap, readErr, writeErr error) {
+	ctx := a.resp.Request.Context()
+	switch {
+	case writeErr != nil:
+		v.Outcome, v.Err = proxy.CallerGone, writeErr
+	case readErr != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errIdle):
+		v.Outcome, v.Err = proxy.CallerGone, context.Cause(ctx)
+	case readErr != nil && ctx.Err() != nil:
+		v.Outcome, v.Err = proxy.StreamCut, errIdle
+	case readErr != nil:
+		v.Outcome, v.Err = proxy.StreamCut, readErr
+	case a.isStream() && !a.delimited() && !tap.Ended():
+		v.Outcome, v.Err = proxy.StreamCut, io.ErrUnexpectedEOF
+	case tap.Failed():
+		// The upstream told of its failure and ended the stream as it should: the caller has the event, and nothing is cut.
+		v.Outcome, v.Err, v.Whole = proxy.StreamCut, errors.New("the upstream reported an error inside the stream"), true
+	}
+}
