@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,6 +35,33 @@ type headConn struct {
 	deadline time.Time // of reads, as it is wanted
 	held     time.Time // as the connection has it
 	reading  bool
+
+	patient atomic.Bool  // a deadline of writes was set: it holds, and not ours
+	armed   atomic.Int64 // when ours was set, in Unix nanoseconds; 0: never
+}
+
+// writePause bounds a write for which nobody has set a deadline: the server sets none, so that a caller who asks and asks and
+// never reads would hold a connection for ever.
+const writePause = time.Minute
+
+// Write sets a deadline if nobody has; anew only when an eighth of the last is gone.
+func (c *headConn) Write(p []byte) (int, error) {
+	if !c.patient.Load() {
+		if now := time.Now(); now.UnixNano()-c.armed.Load() > int64(writePause/8) {
+			c.armed.Store(now.UnixNano())
+			if err := c.Conn.SetWriteDeadline(now.Add(writePause)); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+// SetWriteDeadline is that of the connection. The zero time leaves it to Write.
+func (c *headConn) SetWriteDeadline(t time.Time) error {
+	c.patient.Store(!t.IsZero())
+	c.armed.Store(0)
+	return c.Conn.SetWriteDeadline(t)
 }
 
 func (c *headConn) Read(p []byte) (int, error) {

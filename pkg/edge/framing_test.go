@@ -12,7 +12,13 @@ import (
 // deadlines counts those that a connection is given in earnest.
 type deadlines struct {
 	net.Conn
-	set atomic.Int64
+	set     atomic.Int64
+	written time.Time // the last one of writes
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.written = t
+	return d.Conn.SetWriteDeadline(t)
 }
 
 func (d *deadlines) SetReadDeadline(t time.Time) error {
@@ -103,5 +109,32 @@ func TestDeadlineWhileReading(t *testing.T) {
 				t.Fatalf("read: %v", err)
 			}
 		})
+	}
+}
+
+// A write has a deadline though nobody set one, and that which somebody set is left alone.
+func TestDeadlineOfWrites(t *testing.T) {
+	c, _, _ := aHeadConn(t)
+	under := c.Conn.(*deadlines)
+	write := func() error { _, err := c.Write([]byte("x")); return err }
+	if err := write(); err != nil || time.Until(under.written) < writePause/2 {
+		t.Fatalf("%v, the deadline is %v", err, under.written)
+	}
+	first := under.written
+	if err := write(); err != nil || under.written != first {
+		t.Errorf("%v, and another deadline for the next write", err)
+	}
+	c.armed.Store(time.Now().Add(-writePause).UnixNano()) // long ago
+	if err := write(); err != nil || !under.written.After(first) {
+		t.Errorf("%v, and no new deadline after a while", err)
+	}
+	past := time.Now().Add(-time.Second)
+	_ = c.SetWriteDeadline(past)
+	if err := write(); !errors.Is(err, os.ErrDeadlineExceeded) || under.written != past {
+		t.Errorf("%v, under another's deadline", err)
+	}
+	_ = c.SetWriteDeadline(time.Time{})
+	if err := write(); err != nil || time.Until(under.written) < writePause/2 {
+		t.Errorf("%v, after that was lifted", err)
 	}
 }

@@ -13,8 +13,9 @@ import (
 // Spend runs spend.lua, in one round trip that it shares with what others spend at the same moment. It is not repeated after an
 // answer that was lost: with a reservation it would be safe, but the one who asks has no time left.
 func (s *Store) Spend(ctx context.Context, subject, reservation string, charges []state.Charge) (state.Verdict, error) {
-	return s.lineOf(ctx, subject).spend(ctx, &ask{subject: subject, reservation: reservation, charges: charges,
-		until: time.Now().Add(s.budgets.hot), err: errUnanswered})
+	until := time.Now().Add(s.budgets.hot)
+	return s.lineOf(ctx, subject, until).spend(ctx, &ask{subject: subject, reservation: reservation, charges: charges,
+		until: until, err: errUnanswered})
 }
 
 // errUnanswered is the error of an ask until it has its answer.
@@ -24,10 +25,12 @@ var errUnanswered = fmt.Errorf("%w: no answer", state.ErrUnavailable)
 const nearby = ""
 
 // lineOf is the line that a subject waits in. Each node of a Cluster has its own, so that one that is away holds up nobody
-// whose limits are elsewhere.
-func (s *Store) lineOf(ctx context.Context, subject string) *line {
+// whose limits are elsewhere. To find out which that is may take a while, as long as a Cluster has not said it.
+func (s *Store) lineOf(ctx context.Context, subject string, until time.Time) *line {
 	node := nearby
 	if cluster, ok := s.hot.(*redis.ClusterClient); ok {
+		ctx, cancel := context.WithDeadline(ctx, until)
+		defer cancel()
 		if primary, err := cluster.MasterForKey(ctx, s.keys.limits(subject)); err == nil {
 			node = primary.Options().Addr
 		}
