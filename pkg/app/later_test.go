@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tidwall/gjson"
@@ -180,5 +182,40 @@ func TestBackgroundWithoutState(t *testing.T) {
 	eventually(t, "all is counted", func() bool { return r.stats(t).Totals.Requests == 4 })
 	if s := r.stats(t); s.Totals.Tokens.Output != 10 || s.Totals.Tokens.Input != 19 {
 		t.Errorf("%+v", s.Totals)
+	}
+}
+
+// What a response shows of its usage before its end is not all of it, and what the caller sent is none.
+func TestBackgroundIsCountedAtItsEnd(t *testing.T) {
+	const tools = `"tools":[{"parameters":{"properties":{"usage":{"input_tokens":0,"output_tokens":0}}}}]`
+	shown := []string{
+		`"status":"queued","usage":null`,
+		`"status":"in_progress","instructions":"` + strings.Repeat("x", 80<<10) + `",` + tools + `,"usage":null`,
+		`"status":"in_progress","usage":{"input_tokens":19,"output_tokens":2}`,
+		`"status":"completed",` + tools + `,"usage":{"input_tokens":19,"output_tokens":1200}`,
+	}
+	var looks atomic.Int64
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if !strings.HasPrefix(req.URL.Path, "/v1/responses") {
+			fmt.Fprint(w, `{"object":"list","data":[{"id":"gpt-4o-mini"}]}`)
+			return
+		}
+		fmt.Fprint(w, `{"id":"resp_1","object":"response",`+shown[looks.Add(1)-1]+`}`)
+	}))
+	t.Cleanup(origin.Close)
+	r := fleet(t, redistest.Start(t), 1, map[string]string{"OPENAI_BASE_URL": origin.URL + "/v1", "OPENAI_API_KEYS": threeKeys(), "LOG_LEVEL": "error",
+		"CLIENT_TOKENS": fmt.Sprintf(`[{"id":"soft","token":%q}]`, clientToken)})[0]
+	if a := r.post(t, "/v1/responses", clientToken, laterAsk); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	for i := range 3 {
+		if a := r.get(t, "/v1/responses/resp_1", clientToken); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		eventually(t, "the look is counted", func() bool { return r.stats(t).Totals.Requests == int64(i)+2 })
+		if out := r.stats(t).Totals.Tokens.Output; out != []int64{0, 0, 1200}[i] {
+			t.Errorf("after look %d %d tokens are counted", i, out)
+		}
 	}
 }

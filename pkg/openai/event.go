@@ -26,9 +26,12 @@ var outputNames = [...][]byte{[]byte(`"content"`), []byte(`"arguments"`), []byte
 type kind struct {
 	ends  bool // it is the stream's own last one
 	fails bool // it tells of a failure
+	early bool // by its type it is not the last one: what it shows may be the caller's, and no usage is known yet
 }
 
-func (k kind) and(other kind) kind { return kind{k.ends || other.ends, k.fails || other.fails} }
+func (k kind) and(other kind) kind {
+	return kind{ends: k.ends || other.ends, fails: k.fails || other.fails}
+}
 
 // kinds are the types, and the names, of the events that mean anything. A failed response follows an error, or nothing
 // does, so that an error alone is no proper end.

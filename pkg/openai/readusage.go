@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -10,7 +9,7 @@ import (
 
 // usageIn finds the usage in a document or at its beginning: a member of the top level, or of its response.
 func usageIn(text string) (Usage, bool) {
-	if lastUsage(text) < 0 {
+	if !hasUsage(text) {
 		return Usage{}, false
 	}
 	usage := gjson.Get(text, "usage")
@@ -43,43 +42,59 @@ func usageAtEnd(text string) (Usage, bool) {
 	return usageIn(text)
 }
 
-// usagesTried is how many objects, or objects named "usage", are looked at from the end. One is there; an upstream that sends
+// usagesTried is how many objects are looked at from the end. One is there; an upstream that sends
 // thousands, none of them whole, must not cost thousands of looks.
 const usagesTried = 8
 
-// usageInTail finds the usage in what is left of a longer document: the last object of that name that is one. Behind it
-// stand only the caller's metadata, which are strings.
+// usageInTail finds the usage in what is left of a longer document: the last member of that name, where nothing but the document,
+// or its response, is closed behind it. Before it may stand what the caller sent, and a null says that nothing is told yet.
 func usageInTail(text string) (Usage, bool) {
-	before := len(text)
-	for range usagesTried {
-		i := lastUsage(text[:before])
-		if i < 0 {
+	value := lastUsage(text)
+	if tooDeep(value) {
+		return Usage{}, false
+	}
+	var all figures
+	v := validate(value)
+	if !v.find(usageNames[:], all[:]) {
+		return Usage{}, false
+	}
+	for range 2 {
+		if !v.others('}', v.member) {
 			break
 		}
-		var object json.RawMessage
-		if json.NewDecoder(strings.NewReader(valueAt(text, i))).Decode(&object) == nil {
-			if usage, ok := usageOf(string(object)); ok {
-				return usage, true
-			}
+		if v.ended() {
+			return all.usage()
 		}
-		before = i
 	}
 	return Usage{}, false
 }
 
-// lastUsage is where a member "usage" stands last whose value is an object; -1 when none does. In a string its quotes
-// would be escaped, both of them unless it only ends a longer name.
-func lastUsage(text string) int {
+// lastUsage is the text from the value on of the last member "usage" that is no string, as in the caller's metadata; empty
+// when there is none. In a string its quotes would be escaped, both of them unless it only ends a longer name.
+func lastUsage(text string) string {
+	for before := text; ; {
+		i := strings.LastIndex(before, view(usageName))
+		if i < 0 {
+			return ""
+		}
+		before = text[:i]
+		if value := valueAt(text, i); value != "" && value[0] != '"' && !strings.HasSuffix(before, `\`) {
+			return value
+		}
+	}
+}
+
+// hasUsage reports whether a member "usage" stands anywhere whose value is an object.
+func hasUsage(text string) bool {
 	name := view(usageName)
-	last := -1
 	for from := 0; ; from += len(name) {
 		i := strings.Index(text[from:], name)
 		if i < 0 {
-			return last
+			return false
 		}
 		from += i
 		if !strings.HasSuffix(text[:from], `\`) && strings.HasPrefix(valueAt(text, from), "{") {
-			last = from
+			return true
 		}
 	}
 }

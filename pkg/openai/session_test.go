@@ -55,6 +55,10 @@ func TestSession(t *testing.T) {
 	if want := (Usage{Input: 23, Cached: 9, Output: 33, Reasoning: 2, AudioIn: 4, Basis: Exact}); s.Usage() != want {
 		t.Errorf("after a long event %+v", s.Usage())
 	}
+	end := []byte(callersUsage + `,"usage":null}}`)
+	if told := s.See([]byte(`{"type":"response.failed","response":{"instructions":"`), end); told.Used || !told.Ended {
+		t.Errorf("of a long one that failed %+v", told)
+	}
 }
 
 func TestSubprotocols(t *testing.T) {

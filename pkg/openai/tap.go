@@ -101,7 +101,9 @@ func (t *Tap) keep(p []byte) {
 // finish reads the line that was kept.
 func (t *Tap) finish() {
 	if t.cut {
-		t.seeTail()
+		if !t.begun.early {
+			t.seeTail()
+		}
 		t.count(t.begun)
 	} else {
 		t.see(t.line)
@@ -174,11 +176,18 @@ func (t *Tap) read(data []byte) kind {
 	if bytes.Contains(data, errorName) && truthy(gjson.Get(text, "error")) {
 		means.fails = true
 	}
-	usage, told := usageIn(text)
-	t.learn(usage, told)
+	// The type of a run's step, which tells a usage too, is none of an event, and has no dot.
+	early := !means.ends && strings.Contains(typed, ".")
+	told := false
+	if !early {
+		var usage Usage
+		usage, told = usageIn(text)
+		t.learn(usage, told)
+	}
 	if output > 0 && !told && means == (kind{}) {
 		t.likes.note(data, output)
 	}
+	means.early = early
 	return means
 }
 

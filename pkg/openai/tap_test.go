@@ -51,6 +51,9 @@ func exact(input, cached, output, reasoning int64) seen {
 	return seen{usage: Usage{Input: input, Cached: cached, Output: output, Reasoning: reasoning, Basis: Exact}, known: true}
 }
 
+// callersUsage is a tool that an answer shows as the caller sent it.
+const callersUsage = `"tools":[{"parameters":{"properties":{"usage":{"input_tokens":0,"output_tokens":0}}}}]`
+
 var long = strings.Repeat("A", 3*lineKept)
 
 func TestTapOfDocuments(t *testing.T) {
@@ -104,7 +107,11 @@ func TestTapOfDocuments(t *testing.T) {
 		"long, many that are none": {`{"a":"` + long + `","usage":{"prompt_tokens":1},"b":[` +
 			strings.Repeat(`{"usage":{`, 1000), seen{}},
 		"long, another usage after": {`{"a":"` + long + `","usage":{"prompt_tokens":1},"b":{"usage":{"disk":5}}}`,
-			exact(1, 0, 0, 0)},
+			seen{}},
+		"long, null after the caller's": {`{"instructions":"` + long + `",` + callersUsage + `,"usage":null,"metadata":{"usage":"x"}}`, seen{}},
+		"long, cut after the caller's":  {`{"instructions":"` + long + `",` + callersUsage + `,"top_p":1`, seen{}},
+		"long, told after the caller's": {`{"instructions":"` + long + `",` + callersUsage + `,"usage":{"input_tokens":5},"user":null}`,
+			exact(5, 0, 0, 0)},
 	} {
 		t.Run(name, func(t *testing.T) { everyCut(t, document, c.body, c.want) })
 	}
@@ -138,7 +145,12 @@ func TestTapOfStreams(t *testing.T) {
 			`data: {"type":"response.output_text.done","text":"a"}` + "\n\n" +
 			`data: {"type":"response.completed","response":{"error":null,"output":[{"text":"a"}],"usage":{"input_tokens":3,` +
 			`"output_tokens":4,"output_tokens_details":{"reasoning_tokens":1}}}}` + "\n\n", with(exact(3, 0, 4, 1), 1, true)},
-		"incomplete": {`data: {"type":"response.incomplete"}` + "\n\n", ended},
+		"long, created": {`data: {"type":"response.created","response":{"instructions":"` + long + `",` + callersUsage + `,"usage":null}}` +
+			"\n\n" + `data: {"type":"response.output_text.delta","delta":"a"}` + "\n\n", seen{deltas: 1}},
+		"usage before the end": {`data: {"type":"response.in_progress","response":{` + usage + `}}` + "\n\n" +
+			`data: {"type":"response.in_progress","response":{"x":"` + long + `",` + usage + `}}` + "\n\n", seen{}},
+		"step of a run": {`data: {"type":"message_creation",` + usage + "}\n\n", exact(5, 0, 6, 0)},
+		"incomplete":    {`data: {"type":"response.incomplete"}` + "\n\n", ended},
 		"failed": {`data: {"type":"response.failed","response":{"error":{"code":"server_error"}}}` + "\n\n",
 			seen{ended: true, failed: true}},
 		"error":            {`data: {"error":{"message":"m"}}` + "\n\n", failed},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/balancer"
@@ -77,6 +78,7 @@ type later struct {
 	asks   bool           // it asks for the response, and did not make it
 	ctx    context.Context
 	finder *openai.Finder
+	status *openai.Finder
 }
 
 // later says what a call has to do with a response in the background; nil: nothing.
@@ -101,17 +103,18 @@ func (r *Relay) later(ctx context.Context, c claim, call *proxy.Call, permit *ad
 
 // watched is a watch that sees the id of the response besides, and remembers the debt before the caller knows it.
 func (l *later) watched(watch func(contentType string) io.Writer) func(contentType string) io.Writer {
-	if l == nil || l.asks {
+	if l == nil {
 		return watch
 	}
 	return func(contentType string) io.Writer {
+		l.status = openai.NewFinder(contentType, []openai.Made{{Family: openai.Unsettled, Path: "status"}, {Family: openai.Unsettled, Path: "response.status"}})
 		l.finder = openai.NewFinder(contentType, []openai.Made{{Family: openai.Unsettled, Path: "id"}, {Family: openai.Unsettled, Path: "response.id"}})
 		var first io.Writer
 		if watch != nil {
 			first = watch(contentType)
 		}
 		switch {
-		case l.finder == nil:
+		case l.status == nil:
 			return first
 		case first == nil:
 			return l
@@ -121,6 +124,7 @@ func (l *later) watched(watch func(contentType string) io.Writer) func(contentTy
 }
 
 func (l *later) Write(p []byte) (int, error) {
+	l.status.Write(p)
 	if l.mark.ID == "" {
 		l.finder.Write(p)
 		if found := l.finder.Found(); len(found) > 0 {
@@ -132,12 +136,20 @@ func (l *later) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// done reports whether the answer showed the response as one that changes no more: before, no usage is all of it.
+func (l *later) done() bool {
+	return l.status != nil && slices.ContainsFunc(l.status.Found(), func(s openai.Sighting) bool {
+		return s.ID == "completed" || s.ID == "incomplete" || s.ID == "failed" || s.ID == "cancelled"
+	})
+}
+
 // settle writes into the record what is to be counted with the call, and reports whether there is nothing more to be settled:
 // what it used is counted with another one, or was charged now.
 func (l *later) settle(d *upstream.Delivered, best *try, rec *proxy.Record) bool {
-	switch told := d.Usage.Basis == openai.Exact; {
-	case l == nil || l.mark.ID == "":
+	if l == nil || l.mark.ID == "" {
 		return false
+	}
+	switch told := d.Usage.Basis == openai.Exact && l.done(); {
 	case !l.asks:
 		return !l.made(told, rec)
 	case told && l.take():
