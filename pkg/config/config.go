@@ -82,8 +82,8 @@ type Config struct {
 	// StreamIdleTimeout is the silence after which a stream counts as dead, from STREAM_IDLE_TIMEOUT. Default 5m. Too
 	// short cuts models that think for long before they answer.
 	StreamIdleTimeout time.Duration
-	// UpstreamHTTP is "auto": HTTP/2 with upstreams that offer it, or "1.1", by which a small request costs less processor time
-	// and each answer that is under way has a TLS connection to itself. From UPSTREAM_HTTP. Default "auto".
+	// UpstreamHTTP is "auto": HTTP/2 with upstreams that offer it, or "1.1", by which each answer that is under way has a TLS
+	// connection to itself, which costs less processor time while few are. From UPSTREAM_HTTP. Default "auto".
 	UpstreamHTTP string
 	// DrainTimeout is how long streams may run on after a stop signal, from DRAIN_TIMEOUT. Default 30s. Keep it under the
 	// pod's terminationGracePeriodSeconds, or they are cut off unsettled.
