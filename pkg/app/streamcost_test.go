@@ -29,7 +29,7 @@ func heldUpstream(tb testing.TB) string {
 
 // mostForStream is the memory of an open stream in bytes, with that of an upstream's connection in this process: its stacks,
 // which are those of four goroutines of the proxy and one of the upstream, and what is held in the heap.
-const mostForStream, mostOfStacks = 60 << 10, 24 << 10
+const mostForStream, mostOfStacks = 52 << 10, 18 << 10
 
 // TestStreamHolds fails when an open stream holds more memory than it did. A stack has the size of the deepest that was ever
 // called on it, rounded up to a power of two, so that one large value in a function of the request path may cost 8 KiB.
