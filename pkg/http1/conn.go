@@ -115,7 +115,7 @@ func (c *conn) exchange(req *http.Request) (*http.Response, error) {
 func (c *conn) ask(req *http.Request) (*http.Response, *bufio.Reader, error) {
 	w := c.transport.writers.Get().(*bufio.Writer)
 	w.Reset(c)
-	err := req.Write(w)
+	err := write(w, req)
 	if err == nil {
 		err = w.Flush()
 	}

@@ -57,18 +57,31 @@ func (q *quiet) answered() {
 	q.mu.Unlock()
 }
 
-// end is the end of the attempt: nothing ends it any more.
-func (q *quiet) end() { q.vigil.remove(q) }
+// end is the end of the attempt: nothing cuts it any more.
+func (q *quiet) end() {
+	q.heard()
+	if q.vigil != nil { // it had begun
+		q.vigil.remove(q)
+	}
+}
 
-// silent reports what the present silence means if it has lasted for too long, once.
-func (q *quiet) silent(now time.Time) (why error) {
+// silent reports whether the present silence has lasted for too long.
+func (q *quiet) silent(now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.since.IsZero() || now.Sub(q.since) < q.limit {
-		return nil
+	return q.silentLocked(now)
+}
+
+func (q *quiet) silentLocked(now time.Time) bool { return !q.since.IsZero() && now.Sub(q.since) >= q.limit }
+
+// cut ends the attempt, if it is not over by now. It does so under the mutex: whoever was told of the answer has it in time.
+func (q *quiet) cut() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.silentLocked(time.Now()) {
+		q.since = time.Time{}
+		q.of.cancel(q.err)
 	}
-	q.since = time.Time{}
-	return q.err
 }
 
 const (
@@ -138,8 +151,8 @@ func (v *vigil) look() {
 	defer v.mu.Unlock()
 	every, now := time.Duration(0), time.Now()
 	for q := v.first; q != nil; q = q.next {
-		if why := q.silent(now); why != nil {
-			go q.of.cancel(why)
+		if q.silent(now) {
+			go q.cut()
 		}
 		if p := pace(q.least); every == 0 || p < every {
 			every = p
