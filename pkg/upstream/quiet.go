@@ -72,7 +72,9 @@ func (q *quiet) silent(now time.Time) bool {
 	return q.silentLocked(now)
 }
 
-func (q *quiet) silentLocked(now time.Time) bool { return !q.since.IsZero() && now.Sub(q.since) >= q.limit }
+func (q *quiet) silentLocked(now time.Time) bool {
+	return !q.since.IsZero() && now.Sub(q.since) >= q.limit
+}
 
 // cut ends the attempt, if it is not over by now. It does so under the mutex: whoever was told of the answer has it in time.
 func (q *quiet) cut() {
