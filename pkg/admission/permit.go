@@ -159,19 +159,27 @@ func (p *Permit) settlement(spent func(state.Charge) int64) state.Settlement {
 	return s
 }
 
-// pressing reports whether the next request of the client may be refused for want of what this one gives back: a slot, or of a
-// limit that is near its end. In a session the next response waits for it.
+// pressing reports whether the next request of the client may be refused for want of what this one gives back: one of few slots
+// that are left, or of a limit that is near its end. In a session the next response waits for it.
 func (p *Permit) pressing() bool {
 	if p.part {
 		return true
 	}
 	for i, c := range p.charges {
-		if c.Slots > 0 || i < len(p.balances) && p.balances[i].Left < spare*c.Cost {
+		known := i < len(p.balances)
+		switch {
+		case c.Slots > 0 && (!known || p.balances[i].Left < max(c.Slots/2, fewSlots)):
+			return true
+		case c.Slots == 0 && known && p.balances[i].Left < spare*c.Cost:
 			return true
 		}
 	}
 	return false
 }
+
+// fewSlots are so few that the next request may want each of them: one that ends frees its slot at once, and not with others a
+// moment later. Where more are left than that, and half of all, a slot is not missed for so long.
+const fewSlots = 64
 
 // Header tells the caller how the rates stand, in the names and the form in which OpenAI does. The limit is the one that
 // was configured; what remains is what may be sent at once, so a burst above the limit shows there.
