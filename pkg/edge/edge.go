@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -52,7 +51,8 @@ type Options struct {
 	// Trace is told of every finished request, with the caller's header; nil: nobody wants traces.
 	Trace func(rec *proxy.Record, header http.Header)
 	Log   *slog.Logger
-	// AccessLog takes a line of JSON for each request, of the level that Log has; nil: they go through Log.
+	// AccessLog takes a line of JSON for each request, of the level that Log has, and many lines at once: within 20 ms and at Close;
+	// nil: they go through Log, each at once.
 	AccessLog io.Writer
 	Metrics   prometheus.Registerer
 }
@@ -78,16 +78,16 @@ type Edge struct {
 	ready   atomic.Bool
 	leaving atomic.Bool
 	serving atomic.Int64
-	lines   sync.Pool // of *line, for the access log
+	ledger  *ledger
 }
 
 // New makes an Edge that is not ready yet and serves no call; see Ready and Use.
 func New(o Options) *Edge {
 	gin.SetMode(gin.ReleaseMode)
 	e := &Edge{Options: o, bodies: newBodies(o.MaxBody)}
-	e.lines.New = func() any { return new(line) }
-	e.metrics = newMetrics(o.Metrics, e.Serving)
-	e.sockets = newSockets(o.Metrics)
+	e.ledger = newLedger(e.book, o.AccessLog)
+	e.metrics = newMetrics(o.Metrics, e.Serving, e.ledger.count)
+	e.sockets = newSockets(o.Metrics, e.ledger.count)
 	e.engine = e.NewEngine(e.cors)
 	r := e.engine
 	r.GET("/health", e.health)
@@ -140,6 +140,9 @@ func (e *Edge) Serving() int64 { return e.serving.Load() }
 // Leave makes it red for good: the proxy drains. From now on every answer ends its connection, so that no caller sends the
 // next request on one that is about to close. It reports whether this is the first call.
 func (e *Edge) Leave() bool { return !e.leaving.Swap(true) }
+
+// Close writes what the access log is still to be told. It is to be called when no request is served any more.
+func (e *Edge) Close() { e.ledger.close() }
 
 // api serves one operation of the OpenAI API.
 func (e *Edge) api(c *gin.Context) {

@@ -73,7 +73,9 @@ func (e *Edge) finish(c *gin.Context, rec *proxy.Record) {
 			rec.Status = c.Writer.Status()
 		}
 		rec.Total = since(rec)
-		e.access(slog.LevelDebug, rec)
+		if e.logged(slog.LevelDebug) {
+			e.account(rec)
+		}
 		return
 	}
 	if rec.Gone && rec.BytesOut == 0 {
@@ -81,12 +83,45 @@ func (e *Edge) finish(c *gin.Context, rec *proxy.Record) {
 	}
 	rec.Total = since(rec)
 	e.Usage.Record(rec)
-	e.access(slog.LevelInfo, rec)
-	e.metrics.observe(rec)
-	e.sockets.observe(rec)
+	e.account(rec)
 	if e.Trace != nil {
 		e.Trace(rec, c.Request.Header)
 	}
+}
+
+// account has a finished request logged and counted, most of it off its way.
+func (e *Edge) account(rec *proxy.Record) {
+	if e.AccessLog == nil {
+		e.log(levelOf(rec), rec)
+	}
+	e.ledger.add(rec)
+}
+
+// book counts a finished request and writes its line. The ledger calls it.
+func (e *Edge) book(rec *proxy.Record, to *line) {
+	begin := len(to.text)
+	defer func() {
+		if p := recover(); p != nil { // nobody above would
+			e.metrics.panics.Inc()
+			e.Log.Error("panic", "request", rec.ID, "panic", p, "stack", stack())
+			to.text = to.text[:begin]
+		}
+	}()
+	if rec.Operation != "" {
+		e.metrics.observe(rec)
+		e.sockets.observe(rec)
+	}
+	if level := levelOf(rec); e.AccessLog != nil && e.logged(level) {
+		to.tell(level, rec)
+	}
+}
+
+// levelOf is the level of the log at which a request is told.
+func levelOf(rec *proxy.Record) slog.Level {
+	if rec.Operation == "" {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // recovery answers a panic with 500, or cuts the connection when the answer had begun. Gin's own ends a cut stream
