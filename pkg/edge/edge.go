@@ -174,15 +174,15 @@ func (e *Edge) read(c *gin.Context, view *View, rec *proxy.Record) (call *proxy.
 	if call, err = e.callOf(c, view, rec); err != nil {
 		return nil, 0, err
 	}
-	call.Body, room, err = e.bodies.hold(c.Writer, c.Request, view.Replay)
+	call.Body, room, err = e.bodies.hold(&answerOf(c).body, c.Writer, c.Request, view.Replay)
 	return call, room, err
 }
 
 // callOf makes the call out of the request's line and headers: who, and what. It comes before the first read of the body,
 // so that a stranger's upload is neither read nor, with Expect: 100-continue, asked for.
 func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Call, error) {
-	req := c.Request
-	client, err := view.Auth.Client(req.Context(), credentials(view, req), e.clientAddr(req))
+	req, a := c.Request, answerOf(c)
+	client, err := view.Auth.Client(req.Context(), credentials(view, req), a.addr)
 	if err != nil {
 		return nil, err
 	}
@@ -195,11 +195,12 @@ func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Cal
 	if err := e.upgradable(match.Op, req); err != nil {
 		return nil, err
 	}
-	call := &proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Slots: match.Slots, Path: match.Path, Query: req.URL.RawQuery,
+	call := &a.call
+	*call = proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Slots: match.Slots, Path: match.Path, Query: req.URL.RawQuery,
 		Header: req.Header, Head: openai.Head{Model: match.Model}}
 	call.Op.Method = req.Method // HEAD stays HEAD
 	if match.Op.Socket {
-		call.Still = e.still(call, credentials(view, req), e.clientAddr(req))
+		call.Still = e.still(call, credentials(view, req), a.addr)
 	}
 	call.Explain, err = e.debugged(req)
 	return call, err

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -12,17 +13,30 @@ import (
 	"openai-api-proxy/pkg/proxy"
 )
 
-// answer is what a request is answered on, with its record: Gin's own place for such things is a map for each request.
+// answer is what a request is answered on, with its record: Gin's own place for such things is a map for each request. What
+// else each request needs lies in the same piece.
 type answer struct {
 	gin.ResponseWriter
-	rec *proxy.Record
+	rec  *proxy.Record
+	addr netip.Addr // of the caller
+	call proxy.Call
+	body pacedBody
+	id   [1]string // the value of a header
+}
+
+// entry is a record with room for the attempts that nearly all requests have. It outlives the request.
+type entry struct {
+	proxy.Record
+	room [1]proxy.Attempt
 }
 
 // Unwrap lets http.ResponseController reach what is below.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// recordOf is the record of the request; the first middleware made it.
-func recordOf(c *gin.Context) *proxy.Record { return c.Writer.(*answer).rec }
+// answerOf is what the request is answered on; the first middleware made it.
+func answerOf(c *gin.Context) *answer { return c.Writer.(*answer) }
+
+func recordOf(c *gin.Context) *proxy.Record { return answerOf(c).rec }
 
 // record names the request, and logs and counts it once when it has ended, however that was.
 func (e *Edge) record(c *gin.Context) {
@@ -35,10 +49,13 @@ func (e *Edge) record(c *gin.Context) {
 
 //go:noinline
 func (e *Edge) begin(c *gin.Context) *proxy.Record {
-	rec := &proxy.Record{ID: newID(), Start: time.Now(), Method: c.Request.Method,
-		ClientIP: e.clientAddr(c.Request).String()}
-	c.Writer = &answer{c.Writer, rec}
-	c.Header("X-Proxy-Request-Id", rec.ID)
+	addr, text := e.caller(c.Request)
+	kept := &entry{Record: proxy.Record{ID: newID(), Start: time.Now(), Method: c.Request.Method, ClientIP: text}}
+	rec := &kept.Record
+	rec.Attempts = kept.room[:0]
+	a := &answer{ResponseWriter: c.Writer, rec: rec, addr: addr, id: [1]string{rec.ID}}
+	c.Writer = a
+	a.Header()["X-Proxy-Request-Id"] = a.id[:]
 	if e.leaving.Load() {
 		c.Header("Connection", "close")
 	}
