@@ -84,7 +84,9 @@ func TestAdoptedTooLate(t *testing.T) {
 	if message := a.message(); !strings.Contains(string(a.body), `"param":"created"`) || !strings.Contains(message, "resp_1") || !strings.Contains(message, "30 days") {
 		t.Errorf("%s", a.body)
 	}
-	listed := func(family string) int { return len(r.do("GET", "/api/objects?client=solo&family="+family, "").want(t, 200).data()) }
+	listed := func(family string) int {
+		return len(r.do("GET", "/api/objects?client=solo&family="+family, "").want(t, 200).data())
+	}
 	if n := listed("file"); n != 0 {
 		t.Errorf("%d files are adopted with what is refused", n)
 	}
