@@ -64,7 +64,7 @@ func (a *Answer) bridge(w http.ResponseWriter, how *Forwarding, d *Delivered) {
 		b.up.guard(&gate{look: how.Gate, stop: b.end, answer: b.down.say, room: &a.client.held})
 		defer b.up.gate.drop() // both lanes have ended
 	}
-	defer context.AfterFunc(a.resp.Request.Context(), func() { b.end(context.Cause(a.resp.Request.Context())) })()
+	defer context.AfterFunc(a.resp.Request.Context(), func() { b.end(a.cause()) })()
 	d.Verdict = b.serve(switching(w.Header()))
 	b.account(d)
 }
