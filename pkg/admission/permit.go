@@ -30,10 +30,16 @@ type Permit struct {
 	learns      bool            // how long answers are is of interest beyond the limits of its client
 	settled     atomic.Bool
 
+	chargeRoom  [usualLimits]state.Charge  // for the charges, where they have room
+	balanceRoom [usualLimits]state.Balance // for the balances that a lease tells
+
 	ask   *Ask // of a session, whose responses are asked for one by one; nil: it is none
 	part  bool // of a session: it is no request by itself, and holds no slot
 	given bool // its tokens and its money were given back when the session began
 }
+
+// usualLimits are as many as nearly all clients have at most: the two rates and a quota.
+const usualLimits = 3
 
 // Spent is how a request ended. The zero value says that nobody knows: what was expected stays charged.
 type Spent struct {
@@ -187,14 +193,17 @@ func (p *Permit) Header(h http.Header) {
 	if p == nil {
 		return
 	}
+	var t rateText
+	text := t.room[:0]
 	for i, b := range p.balances {
 		switch p.charges[i].Limit {
 		case requests:
-			rateHeader(h, &ofRequests, p.client.RPM, b)
+			text = t.add(text, &ofRequests, p.client.RPM, b)
 		case tokens:
-			rateHeader(h, &ofTokens, p.client.TPM, b)
+			text = t.add(text, &ofTokens, p.client.TPM, b)
 		}
 	}
+	t.set(h, string(text))
 }
 
 // rateNames are the headers of one rate: its limit, what remains, when it is whole again.
@@ -205,18 +214,32 @@ var (
 	ofTokens   = rateNames{"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens"}
 )
 
-// rateHeader sets the three headers from one piece of text: this is done for every request.
-func rateHeader(h http.Header, names *rateNames, limit int64, b state.Balance) {
-	var room [64]byte
-	text := strconv.AppendInt(room[:0], limit, 10)
-	first := len(text)
-	text = strconv.AppendInt(text, max(b.Left, 0), 10)
-	second := len(text)
-	text = append(text, milliseconds(b.Reset).String()...)
-	all := string(text)
-	values := []string{all[:first], all[first:second], all[second:]}
-	for i, name := range names {
-		h[name] = values[i : i+1 : i+1]
+// rateText makes the headers of both rates out of one piece of text: this is done for every request.
+type rateText struct {
+	room  [128]byte
+	names [2 * len(ofRequests)]string
+	ends  [2 * len(ofRequests)]int // of the values in the text
+	n     int
+}
+
+func (t *rateText) add(text []byte, names *rateNames, limit int64, b state.Balance) []byte {
+	text = t.end(strconv.AppendInt(text, limit, 10), names[0])
+	text = t.end(strconv.AppendInt(text, max(b.Left, 0), 10), names[1])
+	return t.end(append(text, milliseconds(b.Reset).String()...), names[2])
+}
+
+func (t *rateText) end(text []byte, name string) []byte {
+	t.names[t.n], t.ends[t.n] = name, len(text)
+	t.n++
+	return text
+}
+
+func (t *rateText) set(h http.Header, text string) {
+	values, begin := make([]string, t.n), 0
+	for i := range t.n {
+		values[i] = text[begin:t.ends[i]]
+		h[t.names[i]] = values[i : i+1 : i+1]
+		begin = t.ends[i]
 	}
 }
 

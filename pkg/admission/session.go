@@ -103,7 +103,7 @@ func (p *Permit) Left(ctx context.Context) error {
 func (p *Permit) more(ctx context.Context, expected amounts) (*Permit, error) {
 	a := p.admission
 	q := &Permit{admission: a, client: p.client, model: p.model, shape: uses, expected: expected, subject: p.subject, part: true}
-	for _, c := range chargesOf(p.client, expected) {
+	for _, c := range chargesOf(nil, p.client, expected) {
 		if measureOf(c) != proxy.Requests {
 			q.charges = append(q.charges, c)
 		}

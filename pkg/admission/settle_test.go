@@ -65,7 +65,7 @@ func budget(m proxy.Measure, limit int64, p proxy.Period) proxy.Budget {
 // left is what is left of a client's limits, by name.
 func left(t *testing.T, s buckets, c *proxy.Client) map[string]int64 {
 	t.Helper()
-	charges := chargesOf(c, amounts{})
+	charges := chargesOf(nil, c, amounts{})
 	for i := range charges {
 		charges[i].Cost = 0
 	}
