@@ -71,7 +71,7 @@ func steps(tb testing.TB) []step {
 		{"pick among 10", 2, picking(ctx, tb, 10)},
 		{"pick among 10,000", 2, picking(ctx, tb, 10_000)},
 		{"read the answer's usage", 0, func() { tap.Reset("application/json"); tap.Write(cannedBody); tap.Usage() }},
-		{"record", 2, func() { meter.Record(rec) }},
+		{"record", 0, func() { meter.Record(rec) }},
 	}
 }
 
