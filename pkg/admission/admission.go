@@ -139,7 +139,8 @@ func (a *Admission) newReservation() string {
 // take takes the charges in the store, or from this replica's share when the store cannot answer. With an error it says
 // which limit refused, if one did.
 func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err error) {
-	if limit, err := a.refusedBefore(p); err != nil || a.leased(ctx, p) {
+	now := time.Now()
+	if limit, err := a.refusedBefore(p, now); err != nil || a.leased(ctx, p, now) {
 		return limit, err
 	}
 	if p.needsSettling() {
@@ -153,8 +154,8 @@ func (a *Admission) take(ctx context.Context, p *Permit) (limit string, err erro
 }
 
 // refusedBefore refuses again what was refused a moment ago.
-func (a *Admission) refusedBefore(p *Permit) (limit string, err error) {
-	known, found := a.refusals.find(p, time.Now())
+func (a *Admission) refusedBefore(p *Permit, now time.Time) (limit string, err error) {
+	known, found := a.refusals.find(p, now)
 	if !found {
 		return "", nil
 	}
@@ -171,7 +172,7 @@ func (a *Admission) taken(ctx context.Context, p *Permit, v *state.Verdict, err 
 		if a.leases != nil && !p.part {
 			a.leases.see(p, v.Balances)
 		}
-		a.stirred.note(p, v.Balances, v.Refused)
+		a.stirred.note(p, v.Balances, v.Refused, time.Now())
 		if v.OK {
 			return "", nil
 		}
@@ -196,11 +197,10 @@ func (a *Admission) taken(ctx context.Context, p *Permit, v *state.Verdict, err 
 }
 
 // leased serves the permit from a lease, or takes one. When that does not succeed the permit is charged by itself.
-func (a *Admission) leased(ctx context.Context, p *Permit) bool {
+func (a *Admission) leased(ctx context.Context, p *Permit, begin time.Time) bool {
 	if a.leases == nil || !leasable(p.client) || p.part {
 		return false
 	}
-	begin := time.Now()
 	taken, block := a.leases.take(p, begin)
 	if block != nil {
 		name := a.newReservation()
@@ -217,7 +217,7 @@ func (a *Admission) leased(ctx context.Context, p *Permit) bool {
 		p.entered = true
 		a.teller.reserved.Add(p.expected.tokens)
 	}
-	a.stirred.note(p, p.balances, "")
+	a.stirred.note(p, p.balances, "", begin)
 	return true
 }
 

@@ -3,6 +3,7 @@ package admission
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"openai-api-proxy/pkg/proxy"
@@ -31,6 +32,8 @@ const (
 
 // refusals are those of the last moments, of each client the latest.
 type refusals struct {
+	latest atomic.Int64 // unix ns after which none of them holds: most requests find so without the lock
+
 	mu    sync.Mutex // guards both
 	of    map[string]refused
 	sweep int // size at which the map is next looked through
@@ -52,6 +55,9 @@ func (r refused) until() time.Time {
 
 // find is a refusal that holds for the permit as well: it asks for as much, or more. What is left to wait is shorter by now.
 func (r *refusals) find(p *Permit, now time.Time) (refused, bool) {
+	if now.UnixNano() >= r.latest.Load() {
+		return refused{}, false
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known, found := r.of[p.subject]
@@ -79,6 +85,7 @@ func (r *refusals) note(p *Permit, known refused) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.of[p.subject] = known
+	r.latest.Store(max(r.latest.Load(), known.until().UnixNano()))
 	if len(r.of) < r.sweep {
 		return
 	}

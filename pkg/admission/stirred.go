@@ -46,11 +46,10 @@ type stir struct {
 func newStirred() *stirred { return &stirred{of: map[string]*stir{}} }
 
 // note is on the path of every request of a client with quotas whose limits the store has told.
-func (s *stirred) note(p *Permit, balances []state.Balance, refused string) {
+func (s *stirred) note(p *Permit, balances []state.Balance, refused string, now time.Time) {
 	if len(p.client.Quota) == 0 {
 		return
 	}
-	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	is := s.of[p.client.ID]

@@ -120,10 +120,12 @@ func (t *teller) settle(p *Permit, s state.Settlement) {
 }
 
 func (t *teller) subjectLocked(name string) *subject {
-	if t.subjects[name] == nil {
-		t.subjects[name] = &subject{}
+	about := t.subjects[name]
+	if about == nil {
+		about = &subject{}
+		t.subjects[name] = about
 	}
-	return t.subjects[name]
+	return about
 }
 
 // tell queues the settlement of a permit that was not entered.
@@ -162,8 +164,10 @@ func rouse(c chan<- struct{}) {
 // heardLocked forgets a settlement.
 func (t *teller) heardLocked(s state.Settlement) {
 	t.heard++
-	t.subjectLocked(s.Subject).queued--
-	t.forgetLocked(s.Subject)
+	about := t.subjectLocked(s.Subject)
+	if about.queued--; about.queued <= 0 {
+		t.forgetLocked(s.Subject)
+	}
 }
 
 // forgetLocked forgets a client of which nothing is left.

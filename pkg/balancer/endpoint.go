@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"openai-api-proxy/pkg/proxy"
@@ -16,6 +17,7 @@ type endpoint struct {
 	id     string
 	rest   resting
 	models restsByModel
+	latest atomic.Int64 // unix ns of the latest failure
 
 	mu       sync.Mutex // guards all below
 	failed   [3]failure // the latest failures of different accounts
@@ -47,8 +49,12 @@ func (e *endpoint) resting(model string, now int64) bool {
 	return resting
 }
 
-// answered notes that an account was answered.
+// answered notes that an account was answered. Only an answer that follows a failure within alikeWithin is ever asked for, and
+// while there was none it takes no lock.
 func (e *endpoint) answered(account string, now time.Time) {
+	if now.UnixNano()-e.latest.Load() > int64(alikeWithin) {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	oldest := 0
@@ -104,6 +110,7 @@ func (e *endpoint) noteLocked(f failure) {
 		}
 	}
 	e.failed[oldest] = f
+	e.latest.Store(f.at.UnixNano())
 }
 
 // tooMany counts a failure of the endpoint, and reports whether there were too many of them.

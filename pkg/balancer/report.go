@@ -192,8 +192,9 @@ func (p *Pick) answered(v proxy.Verdict) {
 		return
 	}
 	p.done(nil)
-	k.used.Store(time.Now().UnixNano())
-	k.endpoint.answered(k.account.id, time.Now())
+	now := time.Now()
+	k.used.Store(now.UnixNano())
+	k.endpoint.answered(k.account.id, now)
 	p.recover(v)
 	switch row := v.Outcome.Row(); row.Rests {
 	case proxy.ByKey: // 401

@@ -60,6 +60,7 @@ type Relay struct {
 	budget   *budget
 	sessions *sessions
 	metrics  *metrics
+	atMost   func(model string, u openai.Usage) (nanoUSD int64, known bool) // of the plan's prices, made once for all requests
 }
 
 // New makes a Relay without a plan; see Under.
@@ -70,7 +71,7 @@ func New(o Options) *Relay {
 // Under is the same relay under another plan: all of them have one retry budget, and know of each other's sessions.
 func (r *Relay) Under(p Plan) *Relay {
 	other := *r
-	other.Plan = p
+	other.Plan, other.atMost = p, p.Prices.AtMost
 	return &other
 }
 
@@ -151,7 +152,7 @@ func (r *run) delivered(ctx context.Context, best *try, d *upstream.Delivered) {
 // admit asks whether the client may have what it asks for. A permit without an error is to be settled.
 func (r *Relay) admit(ctx context.Context, h http.Header, call *proxy.Call, rec *proxy.Record) (*admission.Permit, error) {
 	permit, err := r.Admission.Admit(ctx, call.Client, admission.Ask{Op: &call.Op, Head: &call.Head, Length: call.Body.Length,
-		Price: r.Prices.AtMost})
+		Price: r.atMost})
 	permit.Header(h)
 	if err != nil {
 		tellRefused(h, call, rec, permit, err)
