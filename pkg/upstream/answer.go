@@ -60,6 +60,12 @@ func (a *Answer) cancel(why error) {
 	a.attempt.end(context.Canceled, why)
 }
 
+func (a *Answer) follow() {
+	if a.cease == nil {
+		a.attempt.follow()
+	}
+}
+
 // cause is why the attempt has ended; nil: it goes on.
 func (a *Answer) cause() error {
 	if a.cease != nil {

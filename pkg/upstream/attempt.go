@@ -6,26 +6,30 @@ import (
 	"sync"
 )
 
-// attempt is the context of one attempt by http1: it ends with that of the call, or by itself. context.WithCancelCause and
+// attempt is the context of one attempt by http1: it ends by itself or, once it follows that, with the context of the call. context.WithCancelCause and
 // context.AfterFunc do the same, for ten allocations of each request. The standard transport needs those: context.Cause knows of no
 // other context's cause.
 type attempt struct {
 	context.Context // of the call
 
 	mu       sync.Mutex    // guards the rest
-	unfollow func() bool   // ends no longer with the call
+	unfollow func() bool   // ends no longer with the call; nil: it does not yet
 	done     chan struct{} // closed at the end; nil: nobody asked for it yet
 	err      error         // nil: it has not ended
 	cause    error         // why it has
 	conn     io.Closer     // to be closed at the end; nil: nothing
 }
 
-// follow begins the attempt.
-func (a *attempt) follow(ctx context.Context) {
-	a.Context = ctx
+// follow has it end with the context of the call.
+func (a *attempt) follow() {
+	ctx := a.Context
 	unfollow := context.AfterFunc(ctx, func() { a.end(ctx.Err(), context.Cause(ctx)) })
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.err != nil {
+		unfollow()
+		return
+	}
 	a.unfollow = unfollow
 }
 

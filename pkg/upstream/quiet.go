@@ -17,11 +17,18 @@ type quiet struct {
 	since time.Time     // when the present silence began; zero: nobody waits for the upstream
 	err   error         // what a silence means
 
-	next, prev *quiet // guarded by the vigil
+	// The vigil guards these.
+	next, prev *quiet
+	round      int  // in which it began
+	grown      bool // it follows its caller
 }
 
 // canceler is what is ended.
-type canceler interface{ cancel(why error) }
+type canceler interface {
+	cancel(why error)
+	// follow has it end when its caller leaves, if it does not yet.
+	follow()
+}
 
 // begin begins the attempt: the headers may take as long as patience says, and after them no silence longer than later.
 func (q *quiet) begin(of canceler, v *vigil, patience, later time.Duration) {
@@ -91,15 +98,19 @@ const (
 	slack = 16
 	// mostSlack is the longest time between two looks.
 	mostSlack = time.Second
+	// childhood is the time between two looks as long as an attempt is so young that it does not follow its caller. Most are over
+	// before they do, which saves each five allocations; of others it is noticed so much later that the caller has left.
+	childhood = 25 * time.Millisecond
 )
 
 // vigil looks after all attempts that run, with one timer: to set one for each request, move it at the answer and stop it at the
-// end costs more than the few looks a second at those that are open.
+// end costs more than a few looks a second at those that are open.
 type vigil struct {
 	mu    sync.Mutex // guards the rest
 	first *quiet     // of a list
 	timer *time.Timer
 	every time.Duration // between two looks; 0: the timer does not run
+	round int           // looks so far
 }
 
 // add begins to look after an attempt.
@@ -109,8 +120,8 @@ func (v *vigil) add(q *quiet) {
 	if q.next = v.first; q.next != nil {
 		q.next.prev = q
 	}
-	v.first = q
-	if every := pace(q.least); v.every == 0 || every < v.every {
+	v.first, q.round = q, v.round
+	if every := min(pace(q.least), childhood); v.every == 0 || every < v.every {
 		v.setLocked(every)
 	}
 }
@@ -151,14 +162,27 @@ func (v *vigil) remove(q *quiet) {
 func (v *vigil) look() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.round++
 	every, now := time.Duration(0), time.Now()
 	for q := v.first; q != nil; q = q.next {
 		if q.silent(now) {
 			go q.cut()
 		}
-		if p := pace(q.least); every == 0 || p < every {
-			every = p
+		next := pace(q.least)
+		if v.raise(q); !q.grown {
+			next = min(next, childhood)
+		}
+		if every == 0 || next < every {
+			every = next
 		}
 	}
 	v.setLocked(every)
+}
+
+// raise has an attempt follow its caller at the second look.
+func (v *vigil) raise(q *quiet) {
+	if !q.grown && v.round-q.round >= 2 {
+		q.grown = true
+		q.of.follow()
+	}
 }

@@ -61,7 +61,7 @@ func (c *Client) outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call,
 		return nil, false, err
 	}
 	if direct {
-		a.attempt.follow(ctx)
+		a.attempt.Context = ctx
 		return bare.WithContext(&a.attempt), true, nil
 	}
 	a.ctx, a.cease = context.WithCancelCause(ctx)

@@ -358,6 +358,8 @@ type ended chan error
 
 func (e ended) cancel(why error) { e <- why }
 
+func (e ended) follow() {}
+
 // TestSilence looks at an attempt after each way it can have gone.
 func TestSilence(t *testing.T) {
 	for _, c := range []struct {
