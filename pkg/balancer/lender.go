@@ -204,7 +204,8 @@ func (s *share) askedLocked() {
 	s.asking = nil
 }
 
-// ahead asks for the next block before the present one is used up, so that nobody waits for it.
+// ahead asks for the next block before the present one is used up, so that nobody waits for it. An empty one is not asked for: the
+// state keeps no reservation of nothing, and what would be told along with it of other blocks would be lost.
 func (l *lender) ahead(s *share, t *terms, costs []int64) {
 	ask := func() {
 		s.mu.Lock()
@@ -214,7 +215,7 @@ func (l *lender) ahead(s *share, t *terms, costs []int64) {
 			size = s.sizeLocked(costs, l.others())
 		}
 		s.mu.Unlock()
-		ok := known && l.lend(t, size, &draw{share: s, terms: t})
+		ok := known && slices.ContainsFunc(size, func(n int64) bool { return n > 0 }) && l.lend(t, size, &draw{share: s, terms: t})
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.askedLocked(); !ok {

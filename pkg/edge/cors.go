@@ -9,7 +9,7 @@ import (
 
 const (
 	corsMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-	corsExpose  = "X-Request-Id, X-Proxy-Request-Id, Retry-After, Retry-After-Ms, X-Should-Retry, " +
+	corsExpose  = "X-Request-Id, X-Proxy-Request-Id, X-Proxy-Left-Out, Retry-After, Retry-After-Ms, X-Should-Retry, " +
 		"X-Ratelimit-Limit-Requests, X-Ratelimit-Remaining-Requests, X-Ratelimit-Reset-Requests, " +
 		"X-Ratelimit-Limit-Tokens, X-Ratelimit-Remaining-Tokens, X-Ratelimit-Reset-Tokens, Openai-Processing-Ms"
 	corsAge = "600"
