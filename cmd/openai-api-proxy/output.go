@@ -17,7 +17,7 @@ const (
 
 // output collects the lines of the log, so that a busy proxy does not pay one system call for each request. What waits is
 // written within logDelay, with every warning and error, and by Flush at the end: a SIGKILL, or a crash of the Go runtime,
-// loses the access lines of the last 100 ms and nothing else.
+// loses the access lines of the last 100 ms and nothing else, beside those that package edge had not written here.
 type output struct {
 	to io.Writer
 

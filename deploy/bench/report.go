@@ -96,7 +96,8 @@ or Cluster; nginx in front of TLS; sessions of the Realtime API.
 - A client that sends more than 50 requests a second is lent a second of its traffic, so that Redis is asked about once a second and not for
   each request. A limit of concurrency cannot be lent: such a client's every request asks Redis, those that come together in one script.
 - Bodies are not decoded. What must be known of them is searched for.
-- The access log and usage are collected and written every 100 ms. A SIGKILL loses the log lines of the last 100 ms.
+- The access log and usage are collected and written every 100 ms; requests that ended within the same 20 ms are logged together. A
+  SIGKILL loses the log lines of the last 120 ms.
 - An open stream by HTTP/1.1 has two goroutines, both of the server that callers see: one carries it, one notices when the caller leaves. Their
   stacks and three buffers of 4 KiB (the caller's side has one to read and one to write, the upstream's one to read) are most of its memory. What
   it copies through is lent while something comes.
@@ -121,7 +122,7 @@ and writes nothing; other parts are main, streams, large, replicas, keys, client
 - 每秒超过 50 个请求的客户端会预借约一秒的额度，因此大约每秒询问 Redis 一次，而不是每个请求一次。并发数限制无法预借：有此限制的客户端
   每个请求都要询问 Redis，同时到来的请求合用一个脚本。
 - 请求体与回答不解码，只在其中查找必须知道的内容。
-- 访问日志与用量先汇集，每 100 毫秒写一次。SIGKILL 会丢失最近 100 毫秒的日志行。
+- 访问日志与用量先汇集，每 100 毫秒写一次；同一 20 毫秒内结束的请求一并记录。SIGKILL 会丢失最近 120 毫秒的日志行。
 - 经 HTTP/1.1 的一个打开的流有两个 goroutine，都属于面向调用方的服务器：一个承载它，一个察觉调用方离开。它们的栈与三个 4 KiB 的缓冲区（调用方一侧
   读、写各一，上游一侧读一个）占了一个流的大部分内存。复制用的缓冲区只在有内容到来时借用。
 - 垃圾回收允许堆比 Go 默认多增长 32 MiB：只占用 10 MB 的代理在高负载下否则每秒会被回收十次。做法是一块从不触碰的内存，因此大堆的行为不变；

@@ -12,6 +12,7 @@ import (
 	"openai-api-proxy/pkg/balancer"
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
+	"openai-api-proxy/pkg/state"
 )
 
 // owners knows whose the objects are that are stored upstream.
@@ -88,6 +89,9 @@ func (a *API) adoptObjects(c *gin.Context) error {
 	if want.Created != nil {
 		at = *want.Created
 	}
+	if err := outlived(ids, at); err != nil {
+		return err
+	}
 	for i, id := range ids {
 		objects[i] = proxy.Object{ObjectID: id, Account: want.Account, Created: at.UTC().Truncate(time.Second)}
 	}
@@ -96,6 +100,21 @@ func (a *API) adoptObjects(c *gin.Context) error {
 	}
 	a.Catalog.Note(c.Request.Context(), a.actor(c), "object.adopt", owner, strconv.Itoa(len(ids))+" in account "+want.Account)
 	return answer(c, http.StatusOK, map[string]int{"adopted": len(ids)})
+}
+
+// outlived refuses objects that were made so long ago that they would be forgotten at once, which looks like success.
+func outlived(ids []proxy.ObjectID, made time.Time) error {
+	if time.Since(made) < state.PassingLife {
+		return nil
+	}
+	for _, id := range ids {
+		if id.Family.Passes() {
+			days := strconv.Itoa(int(state.PassingLife / (24 * time.Hour)))
+			return wrong("created", id.ID+" is of a kind that is remembered for "+days+" days after created, and those are over; "+
+				"without created it is remembered from now on")
+		}
+	}
+	return nil
 }
 
 // disownObjects takes objects from a client or a group. They stay where they are, and nobody's.

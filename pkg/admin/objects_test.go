@@ -3,6 +3,7 @@ package admin
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // What was stored before is adopted by a client or a group, listed, and taken from it.
@@ -68,4 +69,30 @@ func TestObjectsAreAdopted(t *testing.T) {
 	r.do("GET", "/api/objects?client=solo&family=file", "").want(t, 503, "state_unavailable")
 	r.do("POST", "/api/objects", `{"client":"solo","account":"org-a","ids":["file-1"]}`).want(t, 503, "state_unavailable")
 	r.do("POST", "/api/objects/disown", `{"client":"solo","ids":["file-1"]}`).want(t, 503, "state_unavailable")
+}
+
+// What would be forgotten at once is not adopted, and nothing of the same request is.
+func TestAdoptedTooLate(t *testing.T) {
+	r := newRig(t)
+	r.do("POST", "/api/keys", `{"id":"k1","key":"`+secretNumber(1)+`","account":"org-a"}`).want(t, 201)
+	r.do("POST", "/api/clients", `{"id":"solo"}`).want(t, 201)
+	adopt := func(ids string, age time.Duration) reply {
+		return r.do("POST", "/api/objects", `{"client":"solo","account":"org-a","ids":`+ids+`,"created":"`+time.Now().Add(-age).UTC().Format(time.RFC3339)+`"}`)
+	}
+	const day = 24 * time.Hour
+	a := adopt(`["file-1","resp_1"]`, 31*day).want(t, 400)
+	if message := a.message(); !strings.Contains(string(a.body), `"param":"created"`) || !strings.Contains(message, "resp_1") || !strings.Contains(message, "30 days") {
+		t.Errorf("%s", a.body)
+	}
+	listed := func(family string) int {
+		return len(r.do("GET", "/api/objects?client=solo&family="+family, "").want(t, 200).data())
+	}
+	if n := listed("file"); n != 0 {
+		t.Errorf("%d files are adopted with what is refused", n)
+	}
+	adopt(`["resp_1"]`, 29*day).want(t, 200)
+	adopt(`["file-1"]`, 300*day).want(t, 200)
+	if listed("response") != 1 || listed("file") != 1 {
+		t.Errorf("%d responses and %d files", listed("response"), listed("file"))
+	}
 }

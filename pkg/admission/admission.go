@@ -112,7 +112,7 @@ func (a *Admission) Admit(ctx context.Context, client *proxy.Client, ask Ask) (*
 		a.metrics.refuse(unestimated(err))
 		return p, err
 	}
-	p.subject, p.charges = "c:"+client.ID, chargesOf(client, p.expected)
+	p.subject, p.charges = "c:"+client.ID, chargesOf(p.chargeRoom[:0], client, p.expected)
 	limit, err := a.take(ctx, p)
 	if err != nil {
 		if limit != "" {

@@ -20,9 +20,8 @@ const (
 type amounts struct{ tokens, nanoUSD int64 }
 
 // chargesOf are the charges of one request. A soft client is charged no more than a limit has in all: otherwise a request
-// whose estimate is too large would wait for ever. What it really used is charged in full when it is settled.
-func chargesOf(c *proxy.Client, expected amounts) []state.Charge {
-	all := make([]state.Charge, 0, 3+len(c.Quota))
+// whose estimate is too large would wait for ever. What it really used is charged in full when it is settled. They are added to all.
+func chargesOf(all []state.Charge, c *proxy.Client, expected amounts) []state.Charge {
 	if c.RPM > 0 {
 		all = append(all, state.Charge{Limit: requests, Cost: 1, Rate: state.Rate{Count: c.RPM, Per: time.Minute, Burst: c.Burst}})
 	}
@@ -48,9 +47,23 @@ func chargeOf(c *proxy.Client, b proxy.Budget, expected amounts) state.Charge {
 	case proxy.Dollars:
 		cost = atMost(c, expected.nanoUSD, b.Limit)
 	}
-	return state.Charge{Limit: string(b.Measure) + "/" + string(b.Period), Cost: cost,
+	return state.Charge{Limit: quotaName(b.Measure, b.Period), Cost: cost,
 		Quota: state.Quota{Limit: b.Limit, Period: b.Period, Zone: c.Zone}}
 }
+
+// quotaNames are those of all quotas there can be, which each request with one needs.
+var quotaNames = func() map[proxy.Measure]map[proxy.Period]string {
+	all := map[proxy.Measure]map[proxy.Period]string{}
+	for _, m := range []proxy.Measure{proxy.Requests, proxy.Tokens, proxy.Dollars} {
+		all[m] = map[proxy.Period]string{}
+		for _, p := range []proxy.Period{proxy.Minute, proxy.Hour, proxy.Day, proxy.Month, proxy.Total} {
+			all[m][p] = string(m) + "/" + string(p)
+		}
+	}
+	return all
+}()
+
+func quotaName(m proxy.Measure, p proxy.Period) string { return quotaNames[m][p] }
 
 func atMost(c *proxy.Client, expected, limit int64) int64 {
 	if c.Strict {

@@ -41,21 +41,39 @@ func (t *teller) handover(ctx context.Context, name string) bool {
 	return false
 }
 
-// caughtUp waits a moment until all is told of a client that has ended here, and has it told at once.
+// caughtUp waits until all is told of a client that has ended here so far, and has it told at once. How long that takes is the
+// state's matter, or the machine's; once it was not heard, nobody waits any more, for it may never be.
 func (t *teller) caughtUp(ctx context.Context, name string) {
-	for begin := time.Now(); time.Since(begin) < handoverWait; {
-		t.mu.Lock()
-		about := t.subjects[name]
-		told := about == nil || about.queued == 0
+	t.mu.Lock()
+	about := t.subjects[name]
+	if about == nil || about.queued == 0 {
 		t.mu.Unlock()
-		if told {
-			return
+		return
+	}
+	last := about.last
+	for t.heard < last && !t.unheard {
+		if t.moved == nil {
+			t.moved = make(chan struct{})
 		}
+		moved := t.moved
+		t.mu.Unlock()
 		rouse(t.hurry)
 		select {
+		case <-moved:
+		case <-t.done:
+			return
 		case <-ctx.Done():
 			return
-		case <-time.After(time.Millisecond):
 		}
+		t.mu.Lock()
+	}
+	t.mu.Unlock()
+}
+
+// movedLocked wakes who waits for what was told, or was not heard.
+func (t *teller) movedLocked() {
+	if t.moved != nil {
+		close(t.moved)
+		t.moved = nil
 	}
 }

@@ -193,11 +193,12 @@ func (l *lease) affords(p *Permit) bool {
 }
 
 func (l *lease) serve(p *Permit) {
-	p.balances = make([]state.Balance, len(p.charges))
+	p.balances = p.balanceRoom[:0]
 	for i, c := range p.charges {
 		l.left[i] -= c.Cost
-		p.balances[i] = l.balances[i]
-		p.balances[i].Left += l.left[i]
+		b := l.balances[i]
+		b.Left += l.left[i]
+		p.balances = append(p.balances, b)
 	}
 	p.lease = l
 	if p.needsSettling() {

@@ -30,10 +30,16 @@ type Permit struct {
 	learns      bool            // how long answers are is of interest beyond the limits of its client
 	settled     atomic.Bool
 
+	chargeRoom  [usualLimits]state.Charge  // for the charges, where they have room
+	balanceRoom [usualLimits]state.Balance // for the balances that a lease tells
+
 	ask   *Ask // of a session, whose responses are asked for one by one; nil: it is none
 	part  bool // of a session: it is no request by itself, and holds no slot
 	given bool // its tokens and its money were given back when the session began
 }
+
+// usualLimits are as many as nearly all clients have at most: the two rates and a quota.
+const usualLimits = 3
 
 // Spent is how a request ended. The zero value says that nobody knows: what was expected stays charged.
 type Spent struct {
@@ -159,19 +165,27 @@ func (p *Permit) settlement(spent func(state.Charge) int64) state.Settlement {
 	return s
 }
 
-// pressing reports whether the next request of the client may be refused for want of what this one gives back: a slot, or of a
-// limit that is near its end. In a session the next response waits for it.
+// pressing reports whether the next request of the client may be refused for want of what this one gives back: one of few slots
+// that are left, or of a limit that is near its end. In a session the next response waits for it.
 func (p *Permit) pressing() bool {
 	if p.part {
 		return true
 	}
 	for i, c := range p.charges {
-		if c.Slots > 0 || i < len(p.balances) && p.balances[i].Left < spare*c.Cost {
+		known := i < len(p.balances)
+		switch {
+		case c.Slots > 0 && (!known || p.balances[i].Left < max(c.Slots/2, fewSlots)):
+			return true
+		case c.Slots == 0 && known && p.balances[i].Left < spare*c.Cost:
 			return true
 		}
 	}
 	return false
 }
+
+// fewSlots are so few that the next request may want each of them: one that ends frees its slot at once, and not with others a
+// moment later. Where more are left than that, and half of all, a slot is not missed for so long.
+const fewSlots = 64
 
 // Header tells the caller how the rates stand, in the names and the form in which OpenAI does. The limit is the one that
 // was configured; what remains is what may be sent at once, so a burst above the limit shows there.
@@ -179,14 +193,17 @@ func (p *Permit) Header(h http.Header) {
 	if p == nil {
 		return
 	}
+	var t rateText
+	text := t.room[:0]
 	for i, b := range p.balances {
 		switch p.charges[i].Limit {
 		case requests:
-			rateHeader(h, &ofRequests, p.client.RPM, b)
+			text = t.add(text, &ofRequests, p.client.RPM, b)
 		case tokens:
-			rateHeader(h, &ofTokens, p.client.TPM, b)
+			text = t.add(text, &ofTokens, p.client.TPM, b)
 		}
 	}
+	t.set(h, string(text))
 }
 
 // rateNames are the headers of one rate: its limit, what remains, when it is whole again.
@@ -197,18 +214,32 @@ var (
 	ofTokens   = rateNames{"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens"}
 )
 
-// rateHeader sets the three headers from one piece of text: this is done for every request.
-func rateHeader(h http.Header, names *rateNames, limit int64, b state.Balance) {
-	var room [64]byte
-	text := strconv.AppendInt(room[:0], limit, 10)
-	first := len(text)
-	text = strconv.AppendInt(text, max(b.Left, 0), 10)
-	second := len(text)
-	text = append(text, milliseconds(b.Reset).String()...)
-	all := string(text)
-	values := []string{all[:first], all[first:second], all[second:]}
-	for i, name := range names {
-		h[name] = values[i : i+1 : i+1]
+// rateText makes the headers of both rates out of one piece of text: this is done for every request.
+type rateText struct {
+	room  [128]byte
+	names [2 * len(ofRequests)]string
+	ends  [2 * len(ofRequests)]int // of the values in the text
+	n     int
+}
+
+func (t *rateText) add(text []byte, names *rateNames, limit int64, b state.Balance) []byte {
+	text = t.end(strconv.AppendInt(text, limit, 10), names[0])
+	text = t.end(strconv.AppendInt(text, max(b.Left, 0), 10), names[1])
+	return t.end(append(text, milliseconds(b.Reset).String()...), names[2])
+}
+
+func (t *rateText) end(text []byte, name string) []byte {
+	t.names[t.n], t.ends[t.n] = name, len(text)
+	t.n++
+	return text
+}
+
+func (t *rateText) set(h http.Header, text string) {
+	values, begin := make([]string, t.n), 0
+	for i := range t.n {
+		values[i] = text[begin:t.ends[i]]
+		h[t.names[i]] = values[i : i+1 : i+1]
+		begin = t.ends[i]
 	}
 }
 

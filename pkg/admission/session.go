@@ -99,11 +99,11 @@ func (p *Permit) Left(ctx context.Context) error {
 	return err
 }
 
-// more takes so much more of the tokens and the money. It waits a moment for what the client used before, which counts.
+// more takes so much more of the tokens and the money. It waits for what the client used before, which counts.
 func (p *Permit) more(ctx context.Context, expected amounts) (*Permit, error) {
 	a := p.admission
 	q := &Permit{admission: a, client: p.client, model: p.model, shape: uses, expected: expected, subject: p.subject, part: true}
-	for _, c := range chargesOf(p.client, expected) {
+	for _, c := range chargesOf(nil, p.client, expected) {
 		if measureOf(c) != proxy.Requests {
 			q.charges = append(q.charges, c)
 		}

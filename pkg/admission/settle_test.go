@@ -65,7 +65,7 @@ func budget(m proxy.Measure, limit int64, p proxy.Period) proxy.Budget {
 // left is what is left of a client's limits, by name.
 func left(t *testing.T, s buckets, c *proxy.Client) map[string]int64 {
 	t.Helper()
-	charges := chargesOf(c, amounts{})
+	charges := chargesOf(nil, c, amounts{})
 	for i := range charges {
 		charges[i].Cost = 0
 	}
@@ -637,6 +637,51 @@ func TestQuotaRefusals(t *testing.T) {
 			if !errors.As(err, &f) || !strings.HasPrefix(f.Public, c.want) || (f.RetryAfter > 0) != c.waits || f.Spent == c.waits {
 				t.Errorf("%+v", f)
 			}
+		})
+	}
+}
+
+// telling counts how often it is told what was spent.
+type telling struct {
+	*shared
+	told atomic.Int64
+}
+
+func (s *telling) Settle(ctx context.Context, all []state.Settlement) error {
+	s.told.Add(1)
+	return s.shared.Settle(ctx, all)
+}
+
+// A slot is freed at once where each may be wanted, and with others a moment later where most are free.
+func TestFewSlotsAreFreedAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		slots, held int
+		atOnce      bool
+	}{{10, 1, true}, {64, 1, true}, {1000, 1, false}, {1000, 499, false}, {1000, 501, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &telling{shared: inMemory()}
+			a, _ := open(t, s, nil)
+			client := &proxy.Client{ID: "c", Enabled: true, Concurrency: int64(c.slots)}
+			permits := make([]*Permit, c.held+1)
+			for i := range permits {
+				permits[i], _ = a.Admit(t.Context(), client, nothing())
+			}
+			permits[0].Settle(t.Context(), Spent{})
+			synctest.Wait()
+			if n := s.told.Load(); n != 1 {
+				t.Fatalf("after a quiet moment the first was told %d times", n)
+			}
+			permits[c.held].Settle(t.Context(), Spent{})
+			synctest.Wait()
+			if told := s.told.Load() == 2; told != c.atOnce {
+				t.Errorf("%d of %d held: told at once is %v", c.held, c.slots, told)
+			}
+			time.Sleep(gathering)
+			synctest.Wait()
+			if n := s.told.Load(); n != 2 {
+				t.Errorf("%d of %d held: a moment later it was told %d times", c.held, c.slots, n)
+			}
+			a.Close()
 		})
 	}
 }

@@ -121,7 +121,7 @@ func (is *stir) stands() (all []Stand) {
 
 // standOf is what was read of a quota.
 func standOf(c *proxy.Client, b Balance) Stand {
-	s := Stand{Client: c, Limit: string(b.Measure) + "/" + string(b.Period), Budget: b.Budget, Used: b.Used, Resets: b.Resets}
+	s := Stand{Client: c, Limit: quotaName(b.Measure, b.Period), Budget: b.Budget, Used: b.Used, Resets: b.Resets}
 	if !b.Resets.IsZero() {
 		zone := c.Zone
 		if zone == nil {

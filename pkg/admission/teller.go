@@ -39,11 +39,15 @@ type teller struct {
 	metrics  *metrics
 	reserved atomic.Int64 // tokens
 
-	mu       sync.Mutex // guards the four below; not held during calls
+	mu       sync.Mutex // guards the eight below; not held during calls
 	open     map[*Permit]struct{}
 	queue    []state.Settlement
 	inFlight int // at the front of the queue, being told
 	subjects map[string]*subject
+	queued   int64         // settlements so far
+	heard    int64         // of those, from the first on: they were heard, or given up
+	unheard  bool          // the last try to tell failed
+	moved    chan struct{} // closed when heard or unheard changes; nil: nobody waits for that
 
 	wake  chan struct{} // capacity 1: something is queued
 	hurry chan struct{} // capacity 1: something pressing is
@@ -56,6 +60,7 @@ type teller struct {
 type subject struct {
 	live   int64 // running
 	queued int   // settlements that were not heard yet
+	last   int64 // the number of the last of them
 }
 
 func newTeller(store buckets, log *slog.Logger, told func(string)) *teller {
@@ -138,9 +143,13 @@ func (t *teller) queueLocked(s state.Settlement) {
 		}
 		t.heardLocked(t.queue[0])
 		t.queue = t.queue[1:]
+		t.movedLocked()
 	}
 	t.queue = append(t.queue, s)
-	t.subjectLocked(s.Subject).queued++
+	t.queued++
+	about := t.subjectLocked(s.Subject)
+	about.queued++
+	about.last = t.queued
 }
 
 func rouse(c chan<- struct{}) {
@@ -152,6 +161,7 @@ func rouse(c chan<- struct{}) {
 
 // heardLocked forgets a settlement.
 func (t *teller) heardLocked(s state.Settlement) {
+	t.heard++
 	t.subjectLocked(s.Subject).queued--
 	t.forgetLocked(s.Subject)
 }
@@ -240,7 +250,8 @@ func (t *teller) tellSome(ctx context.Context) error {
 	t.mu.Unlock()
 	err := t.store.Settle(ctx, some)
 	t.mu.Lock()
-	t.inFlight = 0
+	t.inFlight, t.unheard = 0, err != nil
+	t.movedLocked()
 	if err == nil {
 		t.queue = t.queue[n:]
 		for _, s := range some {

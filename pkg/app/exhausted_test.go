@@ -129,7 +129,7 @@ func TestExhaustedWithoutAsking(t *testing.T) {
 			t.Errorf("%s: closed with %d %q", order, code, reason)
 		}
 		eventually(t, "it was charged", func() bool { return r.used(t, order) > 2700 })
-		if used := r.used(t, order); used > 15_000 { // what was used is told in some ms, but on a machine that is starved
+		if used := r.used(t, order); used > 4000 { // the last one, and one that the upstream had begun
 			t.Errorf("%s: used %v", order, used)
 		}
 	}

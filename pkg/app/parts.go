@@ -108,9 +108,11 @@ func (a *App) endpoint(key string) string {
 
 // callers is the public surface.
 func (a *App) callers(tell func(*proxy.Record, http.Header), metrics *prometheus.Registry) *edge.Edge {
-	return edge.New(edge.Options{Trace: tell, Usage: a.meter, Health: a.health, TrustedProxies: a.cfg.TrustedProxies,
+	callers := edge.New(edge.Options{Trace: tell, Usage: a.meter, Health: a.health, TrustedProxies: a.cfg.TrustedProxies,
 		CORSOrigins: a.cfg.CORSOrigins, MaxBody: a.cfg.MaxBodyBytes, KeepBodies: a.cfg.RequestLogBodies, Mask: a.live.maskSecrets,
 		Operator: a.operators.Admin, Log: a.log, AccessLog: a.AccessLog, Metrics: metrics})
+	a.onStop("access log", func() error { callers.Close(); return nil })
+	return callers
 }
 
 // listen serves callers and operators. Both addresses are taken before anything is served: a replica tells operators where

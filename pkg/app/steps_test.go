@@ -67,11 +67,11 @@ func steps(tb testing.TB) []step {
 		}},
 		{"find the operation", 0, func() { _, _ = table.Match("POST", "/v1/chat/completions") }},
 		{"read the head", 2, func() { openai.ReadHead([]byte(plain)) }},
-		{"admit, leased, and settle", 8, admit},
+		{"admit, leased, and settle", 4, admit},
 		{"pick among 10", 2, picking(ctx, tb, 10)},
 		{"pick among 10,000", 2, picking(ctx, tb, 10_000)},
 		{"read the answer's usage", 0, func() { tap.Reset("application/json"); tap.Write(cannedBody); tap.Usage() }},
-		{"record", 2, func() { meter.Record(rec) }},
+		{"record", 0, func() { meter.Record(rec) }},
 	}
 }
 

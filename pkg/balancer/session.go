@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"slices"
 	"time"
 
 	"openai-api-proxy/pkg/proxy"
@@ -24,6 +25,11 @@ func (v *View) Holds(was *proxy.Key) (until time.Time, holds bool) {
 		return until, false
 	}
 	return k.Expires, k.Expires.IsZero() || time.Now().Before(k.Expires)
+}
+
+// Reaches reports whether a pool has a key of the account, be it one that rests.
+func (v *View) Reaches(pool, account string) bool {
+	return slices.ContainsFunc(v.pools.of(v, served{pool: pool}).keys, func(k *key) bool { return k.Account == account })
 }
 
 func (l *lender) more(d *draw, n Need) {

@@ -10,24 +10,16 @@ import (
 	"openai-api-proxy/pkg/proxy"
 )
 
-// access writes the access record: as the line of JSON that slog would write, without what slog costs, where there is a
-// writer for that, else through the log.
-func (e *Edge) access(level slog.Level, rec *proxy.Record) {
-	if !e.Log.Enabled(context.Background(), level) {
-		return
-	}
-	if e.AccessLog == nil {
+// logged reports whether requests of that level are logged.
+func (e *Edge) logged(level slog.Level) bool { return e.Log.Enabled(context.Background(), level) }
+
+// log writes the access record through the log.
+func (e *Edge) log(level slog.Level, rec *proxy.Record) {
+	if e.logged(level) {
 		var attrs attributes
 		describe(&attrs, rec)
 		e.Log.LogAttrs(context.Background(), level, "request", attrs...)
-		return
 	}
-	l := e.lines.Get().(*line)
-	l.begin(level, time.Now())
-	describe(l, rec)
-	l.text = append(l.text, "}\n"...)
-	_, _ = e.AccessLog.Write(l.text) // a log that cannot be written is nobody's request's fault
-	e.lines.Put(l)
 }
 
 // members takes those of the access record, in order.
@@ -122,11 +114,18 @@ func (a *attributes) Dollars(name string, nanoUSD int64) {
 	*a = append(*a, slog.Any(name, json.Number(proxy.DollarText(nanoUSD))))
 }
 
-// line is what slog's JSON handler writes of a record with these members.
+// line is what slog's JSON handler writes of records with these members, without what slog costs: a line for each.
 type line struct{ text []byte }
 
+// tell adds the line of a record, with the time at which the request ended.
+func (l *line) tell(level slog.Level, rec *proxy.Record) {
+	l.begin(level, rec.Start.Add(rec.Total))
+	describe(l, rec)
+	l.text = append(l.text, "}\n"...)
+}
+
 func (l *line) begin(level slog.Level, at time.Time) {
-	b := append(l.text[:0], `{"time":"`...)
+	b := append(l.text, `{"time":"`...)
 	b = at.AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `","level":"`...)
 	b = append(b, level.String()...)

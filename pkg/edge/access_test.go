@@ -38,9 +38,9 @@ func TestAccessLine(t *testing.T) {
 			access io.Writer
 		}{{&want, nil}, {&got, &got}} {
 			e := &Edge{Options: Options{Log: slog.New(slog.NewJSONHandler(to.out, nil)), AccessLog: to.access}}
-			e.lines.New = func() any { return new(line) }
-			e.access(slog.LevelInfo, rec)
-			e.access(slog.LevelDebug, rec) // not of the log's level
+			for _, level := range []slog.Level{slog.LevelInfo, slog.LevelDebug} { // of which the log has one
+				e.accessed(level, rec)
+			}
 		}
 		var a, b map[string]any
 		if err := json.Unmarshal(want.Bytes(), &a); err != nil {
@@ -64,15 +64,31 @@ func TestAccessLine(t *testing.T) {
 	}
 }
 
+// accessed writes the record as an Edge with these options does.
+func (e *Edge) accessed(level slog.Level, rec *proxy.Record) {
+	var l line
+	switch {
+	case e.AccessLog == nil:
+		e.log(level, rec)
+	case e.logged(level):
+		l.tell(level, rec)
+		e.AccessLog.Write(l.text)
+	}
+}
+
 func BenchmarkAccess(b *testing.B) {
 	rec := records()["priced"]
 	for name, to := range map[string]io.Writer{"slog": nil, "line": io.Discard} {
 		b.Run(name, func(b *testing.B) {
 			e := &Edge{Options: Options{Log: slog.New(slog.NewJSONHandler(io.Discard, nil)), AccessLog: to}}
-			e.lines.New = func() any { return new(line) }
 			b.ReportAllocs()
+			var l line
 			for b.Loop() {
-				e.access(slog.LevelInfo, rec)
+				if l.text = l.text[:0]; to == nil {
+					e.log(slog.LevelInfo, rec)
+				} else {
+					l.tell(slog.LevelInfo, rec)
+				}
 			}
 		})
 	}

@@ -34,16 +34,16 @@ func newBodies(most int64) *bodies {
 
 var errTooLarge = errors.New("body too large")
 
-// hold reads the body of req, or its beginning if it is longer than replay. The room it takes is to be given back with
+// hold reads the body of req by from, or its beginning if it is longer than replay. The room it takes is to be given back with
 // release.
-func (b *bodies) hold(w http.ResponseWriter, req *http.Request, replay int64) (body proxy.Body, room int64, err error) {
+func (b *bodies) hold(from *pacedBody, w http.ResponseWriter, req *http.Request, replay int64) (body proxy.Body, room int64, err error) {
 	if req.ContentLength > b.most {
 		return body, 0, b.tooLarge()
 	}
 	if req.Body == nil || req.Body == http.NoBody || req.ContentLength == 0 {
 		return body, 0, nil
 	}
-	from := &pacedBody{control: http.NewResponseController(w), body: req.Body, left: b.most}
+	*from = pacedBody{control: *http.NewResponseController(w), body: req.Body, left: b.most}
 	room = b.reserve(req.ContentLength, replay)
 	held, whole, err := readUpTo(from, room, req.ContentLength)
 	if err != nil {
@@ -109,7 +109,7 @@ func (b *bodies) readFault(err error) error {
 
 // pacedBody reads a caller's body with a deadline for each read and a bound for all of it.
 type pacedBody struct {
-	control *http.ResponseController
+	control http.ResponseController
 	body    io.ReadCloser
 	left    int64
 }

@@ -30,6 +30,15 @@ func (e *Edge) clientAddr(r *http.Request) netip.Addr {
 	return found
 }
 
+// caller is the same, and how it is written. Nearly all come from the address of their connection, which is written already.
+func (e *Edge) caller(r *http.Request) (addr netip.Addr, text string) {
+	addr = e.clientAddr(r)
+	if host, _, found := strings.Cut(r.RemoteAddr, ":"); found && addr.Is4() && len(e.TrustedProxies) == 0 && host != "" && host[0] != '[' {
+		return addr, host // an IPv4 address has one form only
+	}
+	return addr, addr.String()
+}
+
 func (e *Edge) trusted(addr netip.Addr) bool {
 	for _, p := range e.TrustedProxies {
 		if p.Contains(addr) {

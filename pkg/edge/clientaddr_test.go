@@ -39,3 +39,16 @@ func TestClientAddr(t *testing.T) {
 		})
 	}
 }
+
+func TestCallerIsWrittenAsItsAddress(t *testing.T) {
+	for _, proxies := range [][]netip.Prefix{nil, {netip.MustParsePrefix("10.0.0.0/8")}} {
+		e := &Edge{Options: Options{TrustedProxies: proxies}}
+		for _, peer := range []string{"192.0.2.1:99", "10.0.0.1:99", "[::ffff:10.0.0.1]:99", "[fd00::1%eth0]:99", "[::1]:1", "192.0.2.1", "::ffff:1.2.3.4", "::1", "@", ""} {
+			r := &http.Request{RemoteAddr: peer, Header: http.Header{"X-Forwarded-For": {"1.2.3.4"}}}
+			addr, text := e.caller(r)
+			if text != addr.String() || addr != e.clientAddr(r) {
+				t.Errorf("%s: %s and %q", peer, addr, text)
+			}
+		}
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -52,7 +51,8 @@ type Options struct {
 	// Trace is told of every finished request, with the caller's header; nil: nobody wants traces.
 	Trace func(rec *proxy.Record, header http.Header)
 	Log   *slog.Logger
-	// AccessLog takes a line of JSON for each request, of the level that Log has; nil: they go through Log.
+	// AccessLog takes a line of JSON for each request, of the level that Log has, and many lines at once: within 20 ms and at Close;
+	// nil: they go through Log, each at once.
 	AccessLog io.Writer
 	Metrics   prometheus.Registerer
 }
@@ -78,16 +78,16 @@ type Edge struct {
 	ready   atomic.Bool
 	leaving atomic.Bool
 	serving atomic.Int64
-	lines   sync.Pool // of *line, for the access log
+	ledger  *ledger
 }
 
 // New makes an Edge that is not ready yet and serves no call; see Ready and Use.
 func New(o Options) *Edge {
 	gin.SetMode(gin.ReleaseMode)
 	e := &Edge{Options: o, bodies: newBodies(o.MaxBody)}
-	e.lines.New = func() any { return new(line) }
-	e.metrics = newMetrics(o.Metrics, e.Serving)
-	e.sockets = newSockets(o.Metrics)
+	e.ledger = newLedger(e.book, o.AccessLog)
+	e.metrics = newMetrics(o.Metrics, e.Serving, e.ledger.count)
+	e.sockets = newSockets(o.Metrics, e.ledger.count)
 	e.engine = e.NewEngine(e.cors)
 	r := e.engine
 	r.GET("/health", e.health)
@@ -141,6 +141,9 @@ func (e *Edge) Serving() int64 { return e.serving.Load() }
 // next request on one that is about to close. It reports whether this is the first call.
 func (e *Edge) Leave() bool { return !e.leaving.Swap(true) }
 
+// Close writes what the access log is still to be told. It is to be called when no request is served any more.
+func (e *Edge) Close() { e.ledger.close() }
+
 // api serves one operation of the OpenAI API.
 func (e *Edge) api(c *gin.Context) {
 	rec, view := recordOf(c), e.view.Load()
@@ -171,15 +174,15 @@ func (e *Edge) read(c *gin.Context, view *View, rec *proxy.Record) (call *proxy.
 	if call, err = e.callOf(c, view, rec); err != nil {
 		return nil, 0, err
 	}
-	call.Body, room, err = e.bodies.hold(c.Writer, c.Request, view.Replay)
+	call.Body, room, err = e.bodies.hold(&answerOf(c).body, c.Writer, c.Request, view.Replay)
 	return call, room, err
 }
 
 // callOf makes the call out of the request's line and headers: who, and what. It comes before the first read of the body,
 // so that a stranger's upload is neither read nor, with Expect: 100-continue, asked for.
 func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Call, error) {
-	req := c.Request
-	client, err := view.Auth.Client(req.Context(), credentials(view, req), e.clientAddr(req))
+	req, a := c.Request, answerOf(c)
+	client, err := view.Auth.Client(req.Context(), credentials(view, req), a.addr)
 	if err != nil {
 		return nil, err
 	}
@@ -192,11 +195,12 @@ func (e *Edge) callOf(c *gin.Context, view *View, rec *proxy.Record) (*proxy.Cal
 	if err := e.upgradable(match.Op, req); err != nil {
 		return nil, err
 	}
-	call := &proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Slots: match.Slots, Path: match.Path, Query: req.URL.RawQuery,
+	call := &a.call
+	*call = proxy.Call{ID: rec.ID, Client: client, Op: match.Op, Slots: match.Slots, Path: match.Path, Query: req.URL.RawQuery,
 		Header: req.Header, Head: openai.Head{Model: match.Model}}
 	call.Op.Method = req.Method // HEAD stays HEAD
 	if match.Op.Socket {
-		call.Still = e.still(call, credentials(view, req), e.clientAddr(req))
+		call.Still = e.still(call, credentials(view, req), a.addr)
 	}
 	call.Explain, err = e.debugged(req)
 	return call, err

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"strconv"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -26,7 +25,7 @@ type metrics struct {
 	cut       *prometheus.CounterVec
 	panics    prometheus.Counter
 
-	mu     sync.Mutex // guards both maps; a vector finds its series only by hashing all labels
+	// Who holds the ledger's booking may use these. A vector finds its series only by hashing all labels.
 	models map[string]*modelSeries
 	ends   map[end]*endSeries
 }
@@ -49,7 +48,8 @@ type modelSeries struct {
 	cost                             prometheus.Counter // nil: nothing was paid yet
 }
 
-func newMetrics(reg prometheus.Registerer, serving func() int64) *metrics {
+// newMetrics makes metrics that call count before they are collected.
+func newMetrics(reg prometheus.Registerer, serving func() int64, count func()) *metrics {
 	spans := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600}
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_requests_total",
@@ -73,11 +73,14 @@ func newMetrics(reg prometheus.Registerer, serving func() int64) *metrics {
 	}
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "oap_requests_in_flight", Help: "Requests being served."},
 		func() float64 { return float64(serving()) }))
-	reg.MustRegister(m.requests, m.duration, m.firstByte, m.tokens, m.cost, m.unpriced, m.retries, m.cut, m.panics)
+	reg.MustRegister(m.panics)
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.firstByte, m.tokens, m.cost, m.unpriced, m.retries, m.cut} {
+		reg.MustRegister(counted{c, count})
+	}
 	return m
 }
 
-// observe counts a finished request.
+// observe counts a finished request. The ledger calls it, for one after the other.
 func (m *metrics) observe(rec *proxy.Record) {
 	e := m.end(end{rec.Operation, rec.Status})
 	e.requests.Inc()
@@ -112,8 +115,6 @@ func (m *metrics) pay(rec *proxy.Record) {
 }
 
 func (m *metrics) end(of end) *endSeries {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	e := m.ends[of]
 	if e == nil {
 		e = &endSeries{m.requests.WithLabelValues(of.operation, strconv.Itoa(of.status)),
@@ -125,12 +126,6 @@ func (m *metrics) end(of end) *endSeries {
 
 // model is the series of a model, or those of "other" once there are too many.
 func (m *metrics) model(name string) *modelSeries {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.modelLocked(name)
-}
-
-func (m *metrics) modelLocked(name string) *modelSeries {
 	if s := m.models[name]; s != nil {
 		return s
 	}
@@ -147,9 +142,7 @@ func (m *metrics) modelLocked(name string) *modelSeries {
 }
 
 func (m *metrics) costOf(model string) prometheus.Counter {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := m.modelLocked(model)
+	s := m.model(model)
 	if s.cost == nil {
 		s.cost = m.cost.WithLabelValues(s.label)
 	}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -12,17 +13,30 @@ import (
 	"openai-api-proxy/pkg/proxy"
 )
 
-// answer is what a request is answered on, with its record: Gin's own place for such things is a map for each request.
+// answer is what a request is answered on, with its record: Gin's own place for such things is a map for each request. What
+// else each request needs lies in the same piece.
 type answer struct {
 	gin.ResponseWriter
-	rec *proxy.Record
+	rec  *proxy.Record
+	addr netip.Addr // of the caller
+	call proxy.Call
+	body pacedBody
+	id   [1]string // the value of a header
+}
+
+// entry is a record with room for the attempts that nearly all requests have. It outlives the request.
+type entry struct {
+	proxy.Record
+	room [1]proxy.Attempt
 }
 
 // Unwrap lets http.ResponseController reach what is below.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// recordOf is the record of the request; the first middleware made it.
-func recordOf(c *gin.Context) *proxy.Record { return c.Writer.(*answer).rec }
+// answerOf is what the request is answered on; the first middleware made it.
+func answerOf(c *gin.Context) *answer { return c.Writer.(*answer) }
+
+func recordOf(c *gin.Context) *proxy.Record { return answerOf(c).rec }
 
 // record names the request, and logs and counts it once when it has ended, however that was.
 func (e *Edge) record(c *gin.Context) {
@@ -35,10 +49,13 @@ func (e *Edge) record(c *gin.Context) {
 
 //go:noinline
 func (e *Edge) begin(c *gin.Context) *proxy.Record {
-	rec := &proxy.Record{ID: newID(), Start: time.Now(), Method: c.Request.Method,
-		ClientIP: e.clientAddr(c.Request).String()}
-	c.Writer = &answer{c.Writer, rec}
-	c.Header("X-Proxy-Request-Id", rec.ID)
+	addr, text := e.caller(c.Request)
+	kept := &entry{Record: proxy.Record{ID: newID(), Start: time.Now(), Method: c.Request.Method, ClientIP: text}}
+	rec := &kept.Record
+	rec.Attempts = kept.room[:0]
+	a := &answer{ResponseWriter: c.Writer, rec: rec, addr: addr, id: [1]string{rec.ID}}
+	c.Writer = a
+	a.Header()["X-Proxy-Request-Id"] = a.id[:]
 	if e.leaving.Load() {
 		c.Header("Connection", "close")
 	}
@@ -73,7 +90,9 @@ func (e *Edge) finish(c *gin.Context, rec *proxy.Record) {
 			rec.Status = c.Writer.Status()
 		}
 		rec.Total = since(rec)
-		e.access(slog.LevelDebug, rec)
+		if e.logged(slog.LevelDebug) {
+			e.account(rec)
+		}
 		return
 	}
 	if rec.Gone && rec.BytesOut == 0 {
@@ -81,12 +100,45 @@ func (e *Edge) finish(c *gin.Context, rec *proxy.Record) {
 	}
 	rec.Total = since(rec)
 	e.Usage.Record(rec)
-	e.access(slog.LevelInfo, rec)
-	e.metrics.observe(rec)
-	e.sockets.observe(rec)
+	e.account(rec)
 	if e.Trace != nil {
 		e.Trace(rec, c.Request.Header)
 	}
+}
+
+// account has a finished request logged and counted, most of it off its way.
+func (e *Edge) account(rec *proxy.Record) {
+	if e.AccessLog == nil {
+		e.log(levelOf(rec), rec)
+	}
+	e.ledger.add(rec)
+}
+
+// book counts a finished request and writes its line. The ledger calls it.
+func (e *Edge) book(rec *proxy.Record, to *line) {
+	begin := len(to.text)
+	defer func() {
+		if p := recover(); p != nil { // nobody above would
+			e.metrics.panics.Inc()
+			e.Log.Error("panic", "request", rec.ID, "panic", p, "stack", stack())
+			to.text = to.text[:begin]
+		}
+	}()
+	if rec.Operation != "" {
+		e.metrics.observe(rec)
+		e.sockets.observe(rec)
+	}
+	if level := levelOf(rec); e.AccessLog != nil && e.logged(level) {
+		to.tell(level, rec)
+	}
+}
+
+// levelOf is the level of the log at which a request is told.
+func levelOf(rec *proxy.Record) slog.Level {
+	if rec.Operation == "" {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // recovery answers a panic with 500, or cuts the connection when the answer had begun. Gin's own ends a cut stream

@@ -80,14 +80,14 @@ type sockets struct {
 	seconds  prometheus.Histogram
 }
 
-func newSockets(reg prometheus.Registerer) *sockets {
+func newSockets(reg prometheus.Registerer, count func()) *sockets {
 	s := &sockets{
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oap_socket_messages_total",
 			Help: "Messages over WebSockets, by who sent them (caller, upstream)."}, []string{"by"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "oap_socket_seconds",
 			Help: "How long WebSockets were open.", Buckets: []float64{1, 5, 15, 60, 300, 900, 1800, 3600}}),
 	}
-	reg.MustRegister(s.messages, s.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "oap_sockets_open",
+	reg.MustRegister(counted{s.messages, count}, counted{s.seconds, count}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "oap_sockets_open",
 		Help: "WebSockets that are open, or being opened."}, func() float64 { return float64(s.open.Load()) }))
 	return s
 }
@@ -101,7 +101,7 @@ func (s *sockets) enter(req *http.Request) (leave func()) {
 	return func() { s.open.Add(-1) }
 }
 
-// observe counts what passed.
+// observe counts what passed. The ledger calls it, as it does metrics.observe.
 func (s *sockets) observe(rec *proxy.Record) {
 	if rec.Session != nil {
 		s.messages.WithLabelValues("caller").Add(float64(rec.Session.Sent))

@@ -12,7 +12,7 @@ import (
 type body struct {
 	c     *conn
 	r     *bufio.Reader // nil: all that it read is taken, and the rest is read past it
-	stop  func() bool
+	ends  Ender
 	close bool // the upstream closes the connection, or we shall
 	err   error
 
@@ -143,7 +143,7 @@ func (b *body) ended(err error) error {
 
 // end gives the connection back, or closes it if it is not sure that the next answer on it is that of the next request.
 func (b *body) end(whole bool) {
-	alive := b.stop() // the context has not ended, and will not close it any more
+	alive := b.ends.CloseAtEnd(nil) // the context has not ended, and will not close it any more
 	clean := whole && alive && !b.close && !b.beyond && (b.r == nil || b.r.Buffered() == 0) && b.c.drained()
 	b.release()
 	if !clean {

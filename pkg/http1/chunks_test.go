@@ -27,8 +27,8 @@ func readChunks(text string, cut func(most int) int) (data string, rest int, end
 
 func whole(most int) int { return most }
 
-// sameAsStandard compares with net/http, which leaves out the trailers, and so they are left out of texts here.
-func sameAsStandard(t *testing.T, text string, cut func(most int) int) {
+// endsAsStandard compares with net/http, which leaves out the trailers, and so they are left out of texts here.
+func endsAsStandard(t *testing.T, text string, cut func(most int) int) {
 	t.Helper()
 	want, wrong := io.ReadAll(httputil.NewChunkedReader(bufio.NewReader(iotest.DataErrReader(strings.NewReader(text)))))
 	if wrong == nil {
@@ -91,11 +91,11 @@ func TestChunksAreThoseOfNetHTTP(t *testing.T) {
 		if dice.IntN(2) == 0 {
 			all[dice.IntN(len(all))] = "\r\n0 19afG;:\x00d"[dice.IntN(13)]
 		}
-		sameAsStandard(t, string(all), func(most int) int { return 1 + dice.IntN(most) })
+		endsAsStandard(t, string(all), func(most int) int { return 1 + dice.IntN(most) })
 	}
 }
 
 func FuzzChunks(f *testing.F) {
 	f.Add("3\r\nyes\r\n0\r\n")
-	f.Fuzz(func(t *testing.T, text string) { sameAsStandard(t, text, whole) })
+	f.Fuzz(func(t *testing.T, text string) { endsAsStandard(t, text, whole) })
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -50,23 +51,58 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// Ender is a context that closes a connection at its end, which costs it less than context.AfterFunc.
+type Ender interface {
+	// CloseAtEnd has the connection closed at the end, or at once if that was before; nil: none any more. It reports whether the
+	// end is still to come.
+	CloseAtEnd(c io.Closer) (alive bool)
+	// Cause is why it has ended; nil: it has not.
+	Cause() error
+}
+
+// endWith has the connection closed when the context ends.
+func (c *conn) endWith(ctx context.Context) Ender {
+	ends, ok := ctx.(Ender)
+	if !ok {
+		ends = &afterwards{Context: ctx}
+	}
+	ends.CloseAtEnd(c.Conn)
+	return ends
+}
+
+// afterwards is any other context, as an Ender of one connection.
+type afterwards struct {
+	context.Context
+	stop func() bool
+}
+
+func (a *afterwards) Cause() error { return context.Cause(a.Context) }
+
+func (a *afterwards) CloseAtEnd(c io.Closer) (alive bool) {
+	if c == nil {
+		return a.stop()
+	}
+	a.stop = context.AfterFunc(a.Context, func() { c.Close() })
+	return true
+}
+
 // exchange sends the request and reads the head of the answer. After an error the connection is closed.
 func (c *conn) exchange(req *http.Request) (*http.Response, error) {
-	stop := context.AfterFunc(req.Context(), func() { c.Conn.Close() })
+	ends := c.endWith(req.Context())
 	resp, r, err := c.ask(req)
 	if err != nil {
-		stop()
+		ends.CloseAtEnd(nil)
 		c.Close()
 		if r != nil {
 			r.Reset(nil)
 			c.transport.readers.Put(r)
 		}
-		if cause := context.Cause(req.Context()); cause != nil {
+		if cause := ends.Cause(); cause != nil {
 			err = cause
 		}
 		return nil, err
 	}
-	b := &body{c: c, r: r, stop: stop, close: resp.Close || req.Close, chunked: len(resp.TransferEncoding) > 0, left: resp.ContentLength}
+	b := &body{c: c, r: r, ends: ends, close: resp.Close || req.Close, chunked: len(resp.TransferEncoding) > 0, left: resp.ContentLength}
 	if resp.Body == http.NoBody {
 		b.end(true)
 	} else {
@@ -79,7 +115,7 @@ func (c *conn) exchange(req *http.Request) (*http.Response, error) {
 func (c *conn) ask(req *http.Request) (*http.Response, *bufio.Reader, error) {
 	w := c.transport.writers.Get().(*bufio.Writer)
 	w.Reset(c)
-	err := req.Write(w)
+	err := write(w, req)
 	if err == nil {
 		err = w.Flush()
 	}

@@ -22,7 +22,7 @@ type ask struct {
 	doc    gjson.Result      // a JSON body; empty if it was only peeked at
 	form   map[string]string // fields of a form; nil if the body is none
 	files  map[string]int64  // sizes of the files of a form, by field
-	held   []byte            // the beginning of the last of them
+	held   []byte            // the last of them, if the operation stores it
 	name   string            // what that is called
 }
 
@@ -40,11 +40,11 @@ const (
 	peekEnd  = 2 << 10
 )
 
-func readAsk(contentType string, body []byte, lean bool) (ask, *refusal) {
+func readAsk(contentType string, body []byte, op operation) (ask, *refusal) {
 	if strings.HasPrefix(contentType, "multipart/form-data") {
-		return readForm(contentType, body)
+		return readForm(contentType, body, op.keeps)
 	}
-	if lean && len(body) > peekOver {
+	if op.lean && len(body) > peekOver {
 		return peek(body), nil
 	}
 	if !gjson.ValidBytes(body) {
@@ -95,7 +95,7 @@ func peek(body []byte) ask {
 	return a
 }
 
-func readForm(contentType string, body []byte) (ask, *refusal) {
+func readForm(contentType string, body []byte, keeps bool) (ask, *refusal) {
 	bad := badRequest("", "Could not parse multipart form")
 	_, params, err := mime.ParseMediaType(contentType)
 	if err != nil {
@@ -108,7 +108,7 @@ func readForm(contentType string, body []byte) (ask, *refusal) {
 		if err == io.EOF {
 			break
 		}
-		if err != nil || a.take(part) != nil {
+		if err != nil || a.take(part, keeps) != nil {
 			return ask{}, bad
 		}
 	}
@@ -117,26 +117,26 @@ func readForm(contentType string, body []byte) (ask, *refusal) {
 	return a, nil
 }
 
-// take reads one part of a form. Of a file the size is kept, and its beginning.
-func (a *ask) take(part *multipart.Part) error {
+// take reads one part of a form. Of a file the size is kept, and all of it where it is to be stored: one that is too large for that
+// is refused by its size, see tooMuch.
+func (a *ask) take(part *multipart.Part, keeps bool) error {
 	name := strings.TrimSuffix(part.FormName(), "[]")
 	if part.FileName() != "" {
-		held, err := io.ReadAll(io.LimitReader(part, contentHeld))
-		if err != nil {
-			return err
+		a.held, a.name = nil, part.FileName()
+		if keeps {
+			var err error
+			if a.held, err = io.ReadAll(io.LimitReader(part, mostHeld)); err != nil {
+				return err
+			}
 		}
 		n, err := io.Copy(io.Discard, part)
-		a.held, a.name = held, part.FileName()
-		a.files[name] += n + int64(len(held))
+		a.files[name] += n + int64(len(a.held))
 		return err
 	}
 	value, err := io.ReadAll(part)
 	a.form[name] = string(value)
 	return err
 }
-
-// contentHeld is how much of a file is kept.
-const contentHeld = 64 << 10
 
 // quote writes s as JSON.
 func quote(s string) string {

@@ -83,7 +83,7 @@ func (x *exchange) understand() (operation, *refusal) {
 	case one && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead):
 		op, x.ask.model = operation{serve: (*exchange).model}, model
 	case isStored(x.r.URL.Path):
-		op = operation{serve: (*exchange).stored, bodiless: true}
+		op = operation{serve: (*exchange).stored, bodiless: true, keeps: true}
 	default:
 		return op, unknownURL(x.r)
 	}
@@ -92,7 +92,7 @@ func (x *exchange) understand() (operation, *refusal) {
 	}
 	if x.r.Method == http.MethodPost && (len(x.body) > 0 || !op.bodiless) {
 		var no *refusal
-		if x.ask, no = readAsk(x.r.Header.Get("Content-Type"), x.body, op.lean); no != nil {
+		if x.ask, no = readAsk(x.r.Header.Get("Content-Type"), x.body, op); no != nil {
 			return op, no
 		}
 	}

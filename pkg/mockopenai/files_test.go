@@ -3,6 +3,7 @@ package mockopenai_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -45,6 +46,29 @@ func TestFiles(t *testing.T) {
 	a = u.do(u.request("DELETE", "/v1/files/"+id, ""), 200)
 	equal(t, "deleted", a.get("object").Str+a.get("deleted").Raw, "filetrue")
 	u.do(u.request("GET", "/v1/files/"+id+"/content", ""), 404)
+}
+
+// A file is kept whole, and one that does not fit is refused.
+func TestFilesAreWhole(t *testing.T) {
+	u := start(t)
+	large := strings.Repeat("0123456789abcdef", 1<<20) // 16 MiB
+	first := u.file(large)
+	equal(t, "all of it comes back", string(u.get("/v1/files/"+first+"/content").body) == large, true)
+	for range 3 {
+		u.file(large)
+	}
+	over := u.form("/v1/files", [2]string{"purpose", "assistants"}, [2]string{"file", "@x"})
+	a := u.do(over, 413)
+	equal(t, "type", a.get("error.type").Str, "invalid_request_error")
+	u.do(u.request("DELETE", "/v1/files/"+first, ""), 200)
+	begun := "/v1/uploads/" + u.post("/v1/uploads", `{"filename":"in.txt","purpose":"assistants","bytes":16777216,"mime_type":"text/plain"}`).get("id").Str
+	part := u.do(u.form(begun+"/parts", [2]string{"data", "@" + large}), 200).get("id").Str
+	whole := u.post(begun+"/complete", `{"part_ids":["`+part+`"]}`).get("file.id").Str
+	equal(t, "the file of an upload", string(u.get("/v1/files/"+whole+"/content").body) == large, true)
+	u.do(u.form("/v1/files", [2]string{"purpose", "assistants"}, [2]string{"file", "@x"}), 413)
+	u.do(u.form("/v1/audio/transcriptions", [2]string{"model", "whisper-1"}, [2]string{"file", "@" + large}), 200)
+	u.Reset()
+	u.file(large)
 }
 
 func TestUploads(t *testing.T) {

@@ -12,6 +12,9 @@ import (
 // mostObjects bounds what one account stores; the oldest are dropped.
 const mostObjects = 10_000
 
+// mostHeld bounds the bytes of all the files that the accounts store. A file that does not fit is refused: what is stored is whole.
+const mostHeld = 64 << 20
+
 // objects are what the accounts have stored.
 type objects struct {
 	mu    sync.Mutex // guards all that follows, and the fields of the objects
@@ -32,7 +35,7 @@ type object struct {
 	fields  map[string]any
 	looked  bool
 	content []byte   // of a file that was uploaded, or of a part of one
-	size    int64    // of all that was uploaded, of which content may be the beginning only
+	size    int64    // of all that was uploaded
 	files   []string // ids of those in a batch of a vector store
 	input   string   // of a response, or the messages of a chat: JSON
 	work    *work    // of a response that is made in the background; nil: it is not
@@ -63,6 +66,16 @@ func (o *objects) clear() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.all = map[string]*shelf{}
+}
+
+// heldLocked is how many bytes the files have.
+func (o *objects) heldLocked() (n int64) {
+	for _, s := range o.all {
+		for _, one := range s.order {
+			n += int64(len(one.content))
+		}
+	}
+	return n
 }
 
 func (o *objects) shelfLocked(account string) *shelf {

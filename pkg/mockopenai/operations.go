@@ -9,6 +9,7 @@ type operation struct {
 	lean        bool // large bodies are only peeked at
 	modelNeeded bool
 	bodiless    bool // the body may be empty
+	keeps       bool // files are stored
 }
 
 // operations are all but GET /v1/models/{model}, whose path varies. What a decision is nobody knows yet: it stands for

@@ -46,6 +46,9 @@ func (x *exchange) answerStored(o *objects, s *shelf) any {
 	if no := x.dangling(s); no != nil {
 		return no
 	}
+	if no := x.tooMuch(o); no != nil {
+		return no
+	}
 	if do := wayOf(x.r.Method, path); do != nil {
 		if no := absent(s, path); no != nil {
 			return no
@@ -87,6 +90,19 @@ func (x *exchange) answerStored(o *objects, s *shelf) any {
 func missing(path string) *refusal {
 	_, id := cutLast(path)
 	return &refusal{http.StatusNotFound, "invalid_request_error", "", "id", "No such object: " + id}
+}
+
+// tooMuch refuses files for which there is no room.
+func (x *exchange) tooMuch(o *objects) *refusal {
+	var size int64
+	for _, n := range x.ask.files {
+		size += n
+	}
+	if size == 0 || size+o.heldLocked() <= mostHeld {
+		return nil
+	}
+	return &refusal{http.StatusRequestEntityTooLarge, "invalid_request_error", "", "file",
+		fmt.Sprintf("This mock keeps %d bytes of files in all, and %d of them are taken.", int64(mostHeld), o.heldLocked())}
 }
 
 // dangling refuses what points at something that the account has not.

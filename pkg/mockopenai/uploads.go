@@ -15,7 +15,7 @@ func (x *exchange) createFile(o *objects, s *shelf) any {
 	return file.fields
 }
 
-// newFile is a file that the account has from now on. What is held of it may be its beginning only.
+// newFile is a file that the account has from now on.
 func (x *exchange) newFile(o *objects, s *shelf, purpose, name string, held []byte, size int64) *object {
 	files, _ := kindOf("/v1/files")
 	file := x.bareObject(o, "/v1/files", files)
@@ -88,8 +88,11 @@ func (x *exchange) completeUpload(o *objects, s *shelf, upload *object) any {
 	if want := upload.number("bytes"); want != size {
 		return badRequest("", "The number of bytes uploaded does not match that of the upload.")
 	}
-	if sum := x.ask.text("md5"); sum != "" && sum != md5Of(whole) && int64(len(whole)) == size {
+	if sum := x.ask.text("md5"); sum != "" && sum != md5Of(whole) {
 		return badRequest("md5", "The checksum does not match the bytes uploaded.")
+	}
+	for _, id := range ids.Array() {
+		s.byPath[upload.path+"/parts/"+id.Str].content = nil // the file has it now
 	}
 	file := x.newFile(o, s, upload.text("purpose"), upload.text("filename"), whole, size)
 	upload.fields["status"], upload.fields["file"] = "completed", file.fields

@@ -37,20 +37,21 @@ func ReadFormHead(contentType string, body []byte) Head {
 			continue
 		}
 		value, err := io.ReadAll(io.LimitReader(part, mostInPart+1))
-		if err != nil || len(value) > mostInPart && !isPlainField(name, value) {
+		if err != nil || len(value) > mostInPart && !isPlainField(name, string(value)) {
 			break
 		}
-		switch name {
+		switch only(fieldPath(name)) {
 		case "model":
 			models++
 			h.Model = string(value)
 		case "stream":
 			h.Stream = string(value) == "true" || string(value) == "1"
 		default:
-			r.referByField(name, []string{string(value)})
+			r.referByField(name, string(value))
 		}
 	}
-	h.Doubled, h.References = models > 1, r.head.References
+	h.Doubled, h.Readable = models > 1, h.Readable && !r.crowded
+	h.References, h.Items, h.Searches = r.head.References, r.head.Items, r.head.Searches
 	return h
 }
 
@@ -63,16 +64,12 @@ func nameOf(part *multipart.Part) (name string, isFile bool) {
 	lower := strings.ToLower(said[0])
 	name, isFile = part.FormName(), part.FileName() != ""
 	switch {
+	case !isFile && part.Header.Get("Content-Transfer-Encoding") != "":
+		return "", false // some decode the value
 	case strings.Contains(strings.ReplaceAll(lower, "filename*", ""), "name*"), !isFile && strings.Contains(lower, `\`):
 		return "", false
-	case isFile && !strings.Contains(lower, "filename=") && (name == "model" || name == "stream" || !isPlainField(name, []byte("x"))):
+	case isFile && !strings.Contains(lower, "filename=") && !isPlainField(name, "x"):
 		return "", false // a parser that does not know filename* takes it for a value
 	}
 	return name, isFile
-}
-
-// isPlainField reports whether the rest of a long value does not matter: it is a text, such as a prompt.
-func isPlainField(name string, begin []byte) bool {
-	_, refers := familyOfField(name)
-	return !refers && name != "model" && name != "stream" && begin[0] != '{' && begin[0] != '['
 }

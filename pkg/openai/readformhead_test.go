@@ -7,6 +7,7 @@ import (
 	"mime/multipart"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -105,6 +106,73 @@ func TestReferencesOfForms(t *testing.T) {
 	}
 }
 
+// However the name of a field is spelled, what it points at is seen; so is JSON behind blanks.
+func TestSpellingsOfFields(t *testing.T) {
+	for _, c := range []struct{ name, value, want string }{
+		{"file_ids[0]", "file-1", "file_ids[0]=file:file-1"},
+		{"file_ids[]", "file-1", "file_ids[]=file:file-1"},
+		{"file_ids[][]", "file-1", "file_ids[][]=file:file-1"},
+		{"file_ids[0", "file-1", "file_ids[0=file:file-1"},
+		{"file_ids[a]", "file-1", "file_ids[a]=file:file-1"},
+		{"file_ids.0", "file-1", "file_ids.0=file:file-1"},
+		{" file_id", "file-1", " file_id=file:file-1"},
+		{"input_reference.file_id", "file-1", "input_reference.file_id=file:file-1"},
+		{"input_reference['file_id']", "file-1", "input_reference['file_id']=file:file-1"},
+		{"tool_resources[file_search][vector_store_ids][0]", "vs_1", "tool_resources[file_search][vector_store_ids][0]=vector_store:vs_1"},
+		{"tools[0][container]", "cntr_1", "tools[0][container]=container:cntr_1"},
+		{"tools.0.container", "cntr_1", "tools.0.container=container:cntr_1"},
+		{"container", "cntr_1", "container=container:cntr_1"},
+		{"video.id", "video_1", "video.id=video:video_1"},
+		{"video[0][id]", "video_1", "video[0][id]=video:video_1"},
+		{"video[]", "video_1", "video[]=video:video_1"},
+		{"characters[0][id]", "char_1", "characters[0][id]=character:char_1"},
+		{"voice.id", "voice_1", "voice.id=voice:voice_1"},
+		{"voice[]", "voice_1", "voice[]=voice:voice_1"},
+		{"audio[voice][id]", "voice_1", "audio[voice][id]=voice:voice_1"},
+		{"prompt[id]", "pmpt_1", "prompt[id]=prompt:pmpt_1"},
+		{"conversation[id]", "conv_1", "conversation[id]=conversation:conv_1"},
+		{"input[0][id]", "msg_1", "input[0][id]=item:msg_1"},
+		{"data_source[source][id]", "file-1", "data_source[source][id]=file:file-1"},
+		{"messages[0][audio][id]", "audio_1", "messages[0][audio][id]=audio:audio_1"},
+		{"image", " \r\n\t{\"file_id\":\"file-1\"}", "file_id=file:file-1"},
+		{"image", "\ufeff[{\"file_id\":\"file-1\"}]", "file_id=file:file-1"},
+		{"image[0]", `{"file_id":"file-1"}`, "file_id=file:file-1"},
+		{"video", ` {"id":"video_1"}`, "video=video:video_1"},
+		{"tools[0]", `{"container":"cntr_1"}`, "container=container:cntr_1"},
+		{"voice", "alloy", ""}, {"voice[]", "alloy", ""}, {"metadata[file_id]", "x", ""}, {"metadata.file_id", "x", ""}, {"expires_after[anchor]", "created_at", ""},
+		{"[0]", "file-1", ""}, {"tools[0][type]", "container", ""},
+	} {
+		contentType, body := form(t, c.name, c.value)
+		if h := ReadFormHead(contentType, body); !h.Readable || strings.Join(written(h.References), "|") != c.want {
+			t.Errorf("%s, %q: readable %v, %q", c.name, c.value, h.Readable, written(h.References))
+		}
+	}
+	contentType, body := form(t, "data_source[source][type]", "stored_completions", "input[]", `{"id":"rs_1","type":"reasoning"}`, "model[]", "a")
+	if h := ReadFormHead(contentType, body); h.Searches != "data_source.source" || !slices.Equal(h.Items, []string{"rs_1"}) || h.Model != "a" {
+		t.Errorf("%+v", h)
+	}
+	for name, fields := range map[string][]string{
+		"deeper than any":                 {strings.Repeat("a.", mostNested) + "b", "x"},
+		"JSON with more than is read":     {"image", strings.Repeat(" ", mostInPart+1) + `{"file_id":"file-1"}`},
+		"a member that is long":           {"input[0][content]", strings.Repeat("x", mostInPart+1)},
+		"more references than are looked": {"video", "[" + manyIDs() + "]"},
+	} {
+		contentType, body := form(t, fields...)
+		if h := ReadFormHead(contentType, body); h.Readable {
+			t.Errorf("%s: counts as read", name)
+		}
+	}
+}
+
+// manyIDs are more ids than a request may have, as short as can be.
+func manyIDs() string {
+	var b strings.Builder
+	for i := range mostReferences {
+		fmt.Fprintf(&b, `"%s",`, strconv.FormatInt(int64(i), 36))
+	}
+	return b.String() + `"b"`
+}
+
 // A part whose name parsers may read differently leaves the form in doubt.
 func TestNamesInDoubt(t *testing.T) {
 	for disposition, readable := range map[string]bool{
@@ -119,6 +187,7 @@ func TestNamesInDoubt(t *testing.T) {
 		`form-data; name*=utf-8''file_id`:                                           false,
 		`form-data; name="file\_id"`:                                                false,
 		`form-data; name="file_id"; filename*=utf-8''x`:                             false,
+		"form-data; name=\"x\"\r\nContent-Transfer-Encoding: base64":                false,
 		"form-data; name=\"x\"\r\nContent-Disposition: form-data; name=\"file_id\"": false,
 	} {
 		body := "--b\r\nContent-Disposition: " + disposition + "\r\n\r\nfile-1\r\n--b--\r\n"

@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -84,8 +83,12 @@ func (r *headReader) referByIDs(param string, family Family, value gjson.Result)
 		r.refer(param, family, value.Str)
 	case value.IsArray():
 		value.ForEach(func(_, one gjson.Result) bool {
-			r.referByIDs(param, family, one)
-			return !one.IsArray()
+			if one.IsArray() { // nobody takes one; to go down a list at a time costs its length at each
+				eachQuoted(one.Raw, func(id string) { r.refer(param, family, id) })
+			} else {
+				r.referByIDs(param, family, one)
+			}
+			return true
 		})
 	default:
 		r.eachOf(value, "id", func(id gjson.Result) {
@@ -264,6 +267,23 @@ func eachString(text string, see func(string)) {
 	}
 }
 
+// eachQuoted calls see for every string in a text, whatever it stands for.
+func eachQuoted(text string, see func(string)) {
+	for {
+		open := strings.IndexByte(text, '"')
+		if open < 0 {
+			return
+		}
+		text = text[open+1:]
+		end := stringEnd(text)
+		if end >= len(text) {
+			return
+		}
+		see(gjson.Parse(`"` + text[:end+1]).Str)
+		text = text[end+1:]
+	}
+}
+
 // eachMember calls see for every member at any depth, with its name and the text from its value on; an object of which see
 // returns false is passed over. It goes once from string to string, so that its cost is bounded by the text's length however
 // deep that nests.
@@ -292,45 +312,4 @@ func eachMember(text string, see func(name, rest string) (within bool)) {
 			text = behindObject(text)
 		}
 	}
-}
-
-// ReferencesInQuery are the objects that a query points at, by the names that bodies have for them.
-func ReferencesInQuery(query map[string][]string) []Reference {
-	r := new(headReader)
-	for name, values := range query {
-		r.referByField(name, values)
-	}
-	slices.SortFunc(r.head.References, func(a, b Reference) int { return strings.Compare(a.Param+a.ID, b.Param+b.ID) })
-	return r.head.References
-}
-
-// referByField notes what a field of a form or a query points at.
-func (r *headReader) referByField(name string, values []string) {
-	family, refers := familyOfField(name)
-	for _, value := range values {
-		switch {
-		case refers && (family != Voices || FamilyOf(value) == Voices || strings.Contains(name, "[")):
-			r.refer(name, family, value)
-		case !refers && (strings.HasPrefix(value, "{") || strings.HasPrefix(value, "[")):
-			r.reference(name, gjson.Parse(value))
-		}
-	}
-}
-
-// familyOfField is what a field points at whose name may be like "input_reference[file_id]" or "file_ids[]".
-func familyOfField(name string) (family Family, refers bool) {
-	top, inner, _ := strings.Cut(strings.ReplaceAll(name, "[]", ""), "[")
-	parts := strings.Split(strings.TrimSuffix(inner, "]"), "][")
-	last := parts[len(parts)-1]
-	switch {
-	case inner == "":
-		if family, refers = referring[top]; !refers {
-			family, refers = pointing[top]
-		}
-	case last == "id":
-		family, refers = pointing[top]
-	default:
-		family, refers = referring[last]
-	}
-	return family, refers
 }

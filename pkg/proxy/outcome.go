@@ -20,7 +20,7 @@ const (
 	Unreachable                 // DNS, dial, TLS: nothing was sent
 	NoAnswer                    // no headers in time, or the connection was lost before them
 	StreamCut                   // lost, or an error event, after the answer had begun
-	outcomeCount                // not an outcome
+	OutcomeCount                // how many there are, and none itself
 )
 
 // Scope is what a rest, or a failure, applies to.
@@ -86,7 +86,7 @@ type Row struct {
 }
 
 // outcomes is the outcome table of the design, a row for each. How long somebody rests is decided in package balancer.
-var outcomes = [outcomeCount]Row{
+var outcomes = [OutcomeCount]Row{
 	Served:      {Name: "served"},
 	CallerFault: {Name: "caller_fault"},
 	CallerGone:  {Name: "caller_gone"},

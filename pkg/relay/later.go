@@ -1,11 +1,12 @@
 package relay
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 
 	"openai-api-proxy/pkg/admission"
 	"openai-api-proxy/pkg/balancer"
@@ -32,19 +33,46 @@ type debt struct {
 func (d debt) object(id string) proxy.Object {
 	return proxy.Object{ObjectID: proxy.ObjectID{Family: openai.Unsettled, ID: id},
 		Account: fmt.Sprintf("%d %d %d %d %d %d %d %s", d.client.Tokens, d.client.NanoUSD, d.key.Tokens, d.key.NanoUSD,
-			d.input, d.output, d.cost, cmp.Or(d.model, unnamed))}
+			d.input, d.output, d.cost, written(d.model))}
 }
 
 // unnamed stands for the model of a request that named none, as it is in a prompt that is stored.
 const unnamed = "-"
 
-func readDebt(text string) (d debt, ok bool) {
-	n, _ := fmt.Sscanf(text, "%d %d %d %d %d %d %d %s", &d.client.Tokens, &d.client.NanoUSD, &d.key.Tokens, &d.key.NanoUSD,
-		&d.input, &d.output, &d.cost, &d.model)
-	if d.model == unnamed {
-		d.model = ""
+// written is how a model stands in the text: as it is, which replicas of versions before read too, or quoted, if it would not be
+// read again as it is.
+func written(model string) string {
+	quoted := strconv.Quote(model)
+	switch {
+	case model == "":
+		return unnamed
+	case model == unnamed || quoted != `"`+model+`"` || strings.Contains(model, " "):
+		return quoted
 	}
-	return d, n == 8
+	return model
+}
+
+func readDebt(text string) (d debt, ok bool) {
+	var numbers [7]int64
+	for i := range numbers {
+		number, rest, _ := strings.Cut(text, " ")
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return debt{}, false
+		}
+		numbers[i], text = n, rest
+	}
+	d = debt{client: balancer.Need{Tokens: numbers[0], NanoUSD: numbers[1]}, key: balancer.Need{Tokens: numbers[2], NanoUSD: numbers[3]},
+		input: numbers[4], output: numbers[5], cost: numbers[6], model: text}
+	switch {
+	case text == unnamed:
+		d.model = ""
+	case strings.HasPrefix(text, `"`):
+		if model, err := strconv.Unquote(text); err == nil {
+			d.model = model
+		}
+	}
+	return d, text != ""
 }
 
 // settleable is the mark of the response that a call shows, under which it may be found that nobody has counted it.

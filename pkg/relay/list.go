@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -38,9 +39,15 @@ func (r *Relay) list(ctx context.Context, w http.ResponseWriter, call *proxy.Cal
 	if err := l.gather(ctx); err != nil {
 		return err
 	}
+	if err := l.unreached(); err != nil {
+		return err
+	}
 	body := l.body()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if l.out > 0 {
+		w.Header().Set(leftOutHeader, strconv.Itoa(l.out))
+	}
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Now().Add(pageWritten)) // a writer without deadlines, as in a test, is no reason to fail
 	w.WriteHeader(http.StatusOK)
@@ -67,7 +74,35 @@ type lister struct {
 	ids    []string // of them
 	size   int
 	looked int
+	out    int // that lie in accounts of which no key is left
 	more   bool
+}
+
+// leftOutHeader says how many objects a page would have besides, if there were a key of their account.
+const leftOutHeader = "X-Proxy-Left-Out"
+
+// unreached is the fault for a list of which nothing can be shown for want of keys: an empty one would say that there is nothing. Behind
+// a page that showed something the list ends like any other.
+func (l *lister) unreached() error {
+	if l.out == 0 || len(l.all) > 0 || l.query.From != "" {
+		return nil
+	}
+	return l.noKey()
+}
+
+func (l *lister) noKey() error {
+	return proxy.Faultf(proxy.NoAvailableKey, "no key is left of the account in which these objects lie, %d of them", l.out)
+}
+
+// reached are those of the objects that lie in accounts of which there is a key. A key that only rests is waited for instead: what is
+// left out looks as if it were gone.
+func (l *lister) reached(objects []proxy.Object) []proxy.Object {
+	all := len(objects)
+	objects = slices.DeleteFunc(slices.Clone(objects), func(o proxy.Object) bool {
+		return !l.relay.Keys.Reaches(l.call.Client.Pool, o.Account)
+	})
+	l.out += all - len(objects)
+	return objects
 }
 
 // gather goes through what the owner has until the page is full. Behind a full page there is more when one more was seen
@@ -83,11 +118,12 @@ func (l *lister) gather(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		shown, err := l.show(ctx, index.Objects)
+		objects := l.reached(index.Objects)
+		shown, err := l.show(ctx, objects)
 		if err != nil {
 			return err
 		}
-		full := l.take(index.Objects, shown)
+		full := l.take(objects, shown)
 		switch {
 		case full:
 			return nil
@@ -101,6 +137,9 @@ func (l *lister) gather(ctx context.Context) error {
 			if len(l.all) > 0 {
 				l.more = true // as far as anybody knows
 				return nil
+			}
+			if l.out > 0 {
+				return l.noKey()
 			}
 			return &proxy.Fault{Kind: proxy.InvalidRequest,
 				Public: "none of the first " + strconv.Itoa(mostLookedAt) + " objects is of this kind; go on behind one of the others with after"}

@@ -36,10 +36,12 @@ type run struct {
 	soft      bool   // another account will do, too
 	deadline  time.Time
 	tries     []*try
-	ambiguous int  // tries whose fate was ambiguous
-	paused    bool // the one pause for an overloaded provider was taken
-	unheard   bool // no second key could be asked, for want of budget
-	why       Why  // only for calls that are to be explained
+	first     try     // the first of them: nearly all have no more
+	room      [1]*try // for them
+	ambiguous int     // tries whose fate was ambiguous
+	paused    bool    // the one pause for an overloaded provider was taken
+	unheard   bool    // no second key could be asked, for want of budget
+	why       Why     // only for calls that are to be explained
 	need      balancer.Need
 	hide      bool // the caller did not ask for the usage that the upstream was asked for
 	how       upstream.Forwarding
@@ -97,13 +99,25 @@ func (r *run) attempt(ctx context.Context) (*try, error) {
 	}
 	start := time.Now()
 	answer := r.relay.Upstream.Do(ctx, pick.Key, r.call, r.relay.HeaderTimeout)
-	t := &try{pick: pick, answer: answer}
-	r.tries = append(r.tries, t)
+	t := r.newTry()
+	t.pick, t.answer = pick, answer
 	r.attempted(t, start)
 	if !held(t.verdict()) {
 		t.report()
 	}
 	return t, nil
+}
+
+// newTry adds a try.
+func (r *run) newTry() *try {
+	t := &r.first
+	if len(r.tries) > 0 {
+		t = new(try)
+	} else {
+		r.tries = r.room[:0]
+	}
+	r.tries = append(r.tries, t)
+	return t
 }
 
 // attempted notes how an attempt went.
@@ -113,7 +127,7 @@ func (r *run) attempted(t *try, start time.Time) {
 	r.rec.Attempts = append(r.rec.Attempts, proxy.Attempt{Key: t.pick.Key.ID, Account: t.pick.Key.Account,
 		Outcome: v.Outcome, Status: v.Status, Began: start.Sub(r.rec.Start), Took: time.Since(start)})
 	r.explained(&r.rec.Attempts[len(r.rec.Attempts)-1])
-	r.relay.metrics.attempts.WithLabelValues(v.Outcome.String()).Inc()
+	r.relay.metrics.attempt(v.Outcome)
 }
 
 // held reports whether blame waits until the next key was heard: if that one fails alike, the request is at fault.

@@ -16,7 +16,13 @@ const usualRoom = 512
 // request waits for it. There is room for one byte behind it.
 func (r *Request) Pack() []byte {
 	var room [usualRoom]byte
-	m := members(append(room[:0], `{"i":`...))
+	text := r.AppendPacked(room[:0])
+	return append(make([]byte, 0, len(text)+2), text...)
+}
+
+// AppendPacked appends it as Pack writes it.
+func (r *Request) AppendPacked(to []byte) []byte {
+	m := members(append(to, `{"i":`...))
 	m = proxy.AppendText(m, r.ID)
 	m = strconv.AppendInt(append(m, `,"t":`...), r.At.UnixMilli(), 10)
 	m = m.text("e", besides(r.Method, usualMethod))
@@ -39,7 +45,7 @@ func (r *Request) Pack() []byte {
 	m = m.text("q", r.Upstream)
 	m = m.text("g", r.Replica)
 	m = m.rest(r)
-	return append(make([]byte, 0, len(m)+2), append(m, '}')...)
+	return append(m, '}')
 }
 
 // members are those of a JSON object, as far as it is written. What is empty is left out.

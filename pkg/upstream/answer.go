@@ -28,11 +28,15 @@ type Answer struct {
 	resp   *http.Response     // nil: there was no answer
 	held   []byte             // the body of a failure
 	socket io.ReadWriteCloser // the connection itself, once the upstream switched to WebSocket
-	cancel context.CancelCauseFunc
+
+	attempt attempt                 // the context of one by http1
+	cease   context.CancelCauseFunc // nil: it is that
+	ctx     context.Context         // of the other
 
 	body      source
 	quiet     quiet
 	connected bool
+	out       outlet
 	delivered Delivered
 }
 
@@ -45,6 +49,29 @@ func (a *Answer) RequestID() string {
 		return ""
 	}
 	return a.resp.Header.Get("X-Request-Id")
+}
+
+// cancel ends the attempt.
+func (a *Answer) cancel(why error) {
+	if a.cease != nil {
+		a.cease(why)
+		return
+	}
+	a.attempt.end(context.Canceled, why)
+}
+
+func (a *Answer) follow() {
+	if a.cease == nil {
+		a.attempt.follow()
+	}
+}
+
+// cause is why the attempt has ended; nil: it goes on.
+func (a *Answer) cause() error {
+	if a.cease != nil {
+		return context.Cause(a.ctx)
+	}
+	return a.attempt.Cause()
 }
 
 // Close ends the attempt; an answer that is still running is cancelled at the upstream.

@@ -64,7 +64,7 @@ func (a *Answer) bridge(w http.ResponseWriter, how *Forwarding, d *Delivered) {
 		b.up.guard(&gate{look: how.Gate, stop: b.end, answer: b.down.say, room: &a.client.held})
 		defer b.up.gate.drop() // both lanes have ended
 	}
-	defer context.AfterFunc(a.resp.Request.Context(), func() { b.end(context.Cause(a.resp.Request.Context())) })()
+	defer context.AfterFunc(a.resp.Request.Context(), func() { b.end(a.cause()) })()
 	d.Verdict = b.serve(switching(w.Header()))
 	b.account(d)
 }
@@ -110,7 +110,7 @@ func (b *bridge) see(hear func(openai.Told) error) func(begin, end []byte) {
 			return
 		}
 		if err := hear(told); err != nil {
-			b.end(refusal{refused, err})
+			b.last(refusal{refused, err})
 		}
 	}
 }
@@ -146,6 +146,16 @@ func (b *bridge) end(cause error) {
 		b.cause = cause
 		close(b.over)
 	})
+}
+
+// last ends the session behind what is passing now, whenever somebody comes to see to the end: what either side says
+// meanwhile would be answered, and charged, without being allowed.
+func (b *bridge) last(why refusal) {
+	for l, toServer := range map[*lane]bool{b.down: false, b.up: true} {
+		frame := openai.CloseFrame(why.code, why.Error(), toServer)
+		l.last.CompareAndSwap(nil, &frame)
+	}
+	b.end(why)
 }
 
 // serve carries both ways until the session is over, and says how it ended.

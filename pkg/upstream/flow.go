@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -17,14 +16,13 @@ import (
 type flow struct {
 	*Answer
 	tap   *openai.Tap
-	out   *outlet
 	watch io.Writer // nil: nobody does
 }
 
 //go:noinline
 func (a *Answer) flow(w http.ResponseWriter, how *Forwarding) *flow {
-	f := &flow{Answer: a, tap: a.client.taps.Get().(*openai.Tap),
-		out: newOutlet(w, a.client.opts.WriteTimeout, a.resp.ContentLength < 0 || a.isStream(), a.resp.ContentLength)}
+	f := &flow{Answer: a, tap: a.client.taps.Get().(*openai.Tap)}
+	f.out.open(w, a.client.opts.WriteTimeout, a.resp.ContentLength < 0 || a.isStream(), a.resp.ContentLength)
 	f.tap.Reset(a.contentType())
 	if how.HideUsage {
 		f.out.filter = new(openai.UsageFilter)
@@ -51,7 +49,6 @@ func (f *flow) settle(d *Delivered, readErr, writeErr error) {
 
 // pump moves bytes until one side ends. io.EOF from the upstream is a nil readErr.
 func (f *flow) pump() (readErr, writeErr error) {
-	f.quiet.within(f.client.opts.IdleTimeout)
 	for {
 		buf, n, err := f.next()
 		if err == io.EOF && f.delimited() {
@@ -105,13 +102,13 @@ type lender interface {
 
 // ended says in the verdict how a forwarded body ended.
 func (a *Answer) ended(v *proxy.Verdict, tap *openai.Tap, readErr, writeErr error) {
-	ctx := a.resp.Request.Context()
+	cause := a.cause()
 	switch {
 	case writeErr != nil:
 		v.Outcome, v.Err = proxy.CallerGone, writeErr
-	case readErr != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errIdle):
-		v.Outcome, v.Err = proxy.CallerGone, context.Cause(ctx)
-	case readErr != nil && ctx.Err() != nil:
+	case readErr != nil && cause != nil && !errors.Is(cause, errIdle):
+		v.Outcome, v.Err = proxy.CallerGone, cause
+	case readErr != nil && cause != nil:
 		v.Outcome, v.Err = proxy.StreamCut, errIdle
 	case readErr != nil:
 		v.Outcome, v.Err = proxy.StreamCut, readErr

@@ -93,7 +93,8 @@ func (a *Answer) writeHeld(w http.ResponseWriter, how *Forwarding, d *Delivered)
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.resp.StatusCode)
-	out := newOutlet(w, a.client.opts.WriteTimeout, false, int64(len(body)))
+	out := &a.out
+	out.open(w, a.client.opts.WriteTimeout, false, int64(len(body)))
 	defer out.done()
 	err := out.send(body)
 	d.Bytes, d.FirstByte = out.bytes, out.first

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -101,6 +102,41 @@ func TestLaneEnds(t *testing.T) {
 		}
 		if l.frames.Messages() != 2 || l.code() != 1000 {
 			t.Errorf("cut at %d: %d messages and a close with %d were read", cut, l.frames.Messages(), l.code())
+		}
+	}
+}
+
+// Behind an event that may not be answered any more nothing passes either way, whenever somebody comes to see to the end.
+func TestNothingPassesBehindTheLast(t *testing.T) {
+	event := openai.TextFrame([]byte(`{"type":"response.created"}`))
+	for _, whole := range []bool{true, false} {
+		var down, up bytes.Buffer
+		b := &bridge{over: make(chan struct{})}
+		b.down = newLane(nil, func(p []byte) error { down.Write(p); return nil }, func() {})
+		b.up = newLane(nil, func(p []byte) error { up.Write(p); return nil }, func() {})
+		heard := 0
+		b.down.frames.See = b.see(func(openai.Told) error { heard++; return errors.New("enough") })
+		if whole {
+			b.down.pass(slices.Clone(event))
+		} else {
+			b.down.pass(slices.Concat(event, event[:5]))
+			b.down.pass(slices.Clone(event[5:]))
+		}
+		b.down.pass(slices.Clone(event))
+		b.up.pass([]byte{0x81, 0x80, 0, 0, 0, 0})
+		before := up.Len()
+		b.up.pass([]byte{0x81, 0x80, 0, 0, 0, 0})
+		<-b.over
+		bye := openai.CloseFrame(refused, "enough", false)
+		all, last, found := bytes.Cut(down.Bytes(), bye)
+		if !found || len(last) != 0 || len(all) > 2*len(event) || whole && !bytes.Equal(all, event) {
+			t.Errorf("whole %v: the caller has %q", whole, down.Bytes())
+		}
+		if up.Len() != before {
+			t.Errorf("whole %v: the upstream has %q", whole, up.Bytes())
+		}
+		if heard < 2 {
+			t.Errorf("whole %v: of what comes behind it, nothing is heard", whole)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // that was not counted.
 type outlet struct {
 	w       http.ResponseWriter
-	control *http.ResponseController
+	control http.ResponseController
 	timeout time.Duration
 	flush   bool  // after each write
 	length  int64 // of the answer; negative: nobody knows
@@ -30,8 +30,9 @@ type outlet struct {
 // nobody.
 const kept = 2 << 10
 
-func newOutlet(w http.ResponseWriter, timeout time.Duration, flush bool, length int64) *outlet {
-	return &outlet{w: w, control: http.NewResponseController(w), timeout: timeout, flush: flush, length: length}
+// open begins an answer.
+func (o *outlet) open(w http.ResponseWriter, timeout time.Duration, flush bool, length int64) {
+	o.w, o.control, o.timeout, o.flush, o.length = w, *http.NewResponseController(w), timeout, flush, length
 }
 
 // filtered is what the caller may have of p.

@@ -54,7 +54,8 @@ func TestLastByteIsLeftToTheServer(t *testing.T) {
 		{"x", true, 1, `"x"`},
 	} {
 		w := new(writes)
-		o := newOutlet(w, time.Second, c.flush, c.length)
+		o := new(outlet)
+		o.open(w, time.Second, c.flush, c.length)
 		for part := range strings.FieldsSeq(c.parts) {
 			if err := o.send(o.filtered([]byte(part))); err != nil {
 				t.Fatal(err)

@@ -12,16 +12,11 @@ import (
 	"openai-api-proxy/pkg/proxy"
 )
 
-// send sends the request and waits for the head of the answer. Small ones by HTTP/1.1 go without the two goroutines that the
-// standard transport has for each connection.
-func (c *Client) send(req *http.Request, a *Answer) (*http.Response, error) {
-	direct, err := c.isDirect(req, &a.body.Body)
-	switch {
-	case err != nil:
-		return nil, err
-	case direct:
+// send sends the request and waits for the head of the answer.
+func (c *Client) send(req *http.Request, a *Answer, direct bool) (*http.Response, error) {
+	if direct {
 		resp, err := c.direct.RoundTrip(req)
-		a.connected = !errors.As(err, new(*http1.NotConnected))
+		a.connected = err == nil || !errors.As(err, new(*http1.NotConnected))
 		return resp, err
 	}
 	// The transport tries again by itself when a pooled connection turns out to be dead: only the last counts.
@@ -34,6 +29,8 @@ func (c *Client) send(req *http.Request, a *Answer) (*http.Response, error) {
 	return c.transport.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
 }
 
+// isDirect reports whether a request goes without the two goroutines that the standard transport has for each connection: small
+// ones by HTTP/1.1 do.
 func (c *Client) isDirect(req *http.Request, body *proxy.Body) (bool, error) {
 	if (req.URL.Scheme != "http" && !c.opts.OnlyHTTP1) || req.Header["Upgrade"] != nil || !body.Replayable() || len(body.Held) > directBody {
 		return false, nil
@@ -45,31 +42,57 @@ func (c *Client) isDirect(req *http.Request, body *proxy.Body) (bool, error) {
 	return by == nil, err
 }
 
-// outgoing makes the request that the upstream sees.
-func (c *Client) outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call, body *source) (*http.Request, error) {
-	target, err := c.target(key.Endpoint, call.Path)
+// outgoing makes the request that the upstream sees, under the context of the attempt.
+func (c *Client) outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call, a *Answer) (req *http.Request, direct bool, err error) {
+	target, err := c.target(key.Endpoint, call)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	req, err := http.NewRequestWithContext(ctx, call.Op.Method, "", nil)
-	if err != nil {
-		return nil, err
-	}
-	target.RawQuery = call.Query
-	req.URL = &target
-	req.Header = forwardHeader(call.Header, key)
+	bare := http.Request{Method: call.Op.Method, URL: target, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: forwardHeader(call.Header, key)}
 	if call.Op.Socket {
-		askUpgrade(req.Header, call.Header)
+		askUpgrade(bare.Header, call.Header)
 	}
-	if body.Length != 0 {
-		req.ContentLength = body.Length
-		req.Body, req.GetBody = body.open()
+	if a.body.Length != 0 {
+		bare.ContentLength = a.body.Length
+		bare.Body, bare.GetBody = a.body.open()
 	}
-	return req, nil
+	if direct, err = c.isDirect(&bare, &a.body.Body); err != nil {
+		return nil, false, err
+	}
+	if direct {
+		a.attempt.Context = ctx
+		return bare.WithContext(&a.attempt), true, nil
+	}
+	a.ctx, a.cease = context.WithCancelCause(ctx)
+	return bare.WithContext(a.ctx), false, nil
 }
 
-// target is where a path, escaped as it came, lies at an endpoint. Endpoints are few and are parsed once.
-func (c *Client) target(endpoint, path string) (url.URL, error) {
+// place is an endpoint with the path of an operation.
+type place struct{ endpoint, path string }
+
+// target is where a call goes to at an endpoint. Endpoints are few, and so are paths without a part to be filled in: what they
+// come to is worked out once.
+func (c *Client) target(endpoint string, call *proxy.Call) (*url.URL, error) {
+	known := call.Query == "" && call.Path == call.Op.Path
+	if known {
+		if u, found := c.targets.Load(place{endpoint, call.Path}); found {
+			return u.(*url.URL), nil
+		}
+	}
+	u, err := c.targetOf(endpoint, call.Path)
+	if err != nil {
+		return nil, err
+	}
+	u.RawQuery = call.Query
+	if known {
+		c.targets.Store(place{endpoint, call.Path}, &u)
+	}
+	return &u, nil
+}
+
+// targetOf is where a path, escaped as it came, lies at an endpoint. Endpoints are few and are parsed once.
+func (c *Client) targetOf(endpoint, path string) (url.URL, error) {
 	base, known := c.endpoints.Load(endpoint)
 	if !known {
 		u, err := url.Parse(endpoint)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
 )
 
@@ -63,8 +64,8 @@ func TestTarget(t *testing.T) {
 	for _, endpoint := range []string{"https://api.test", "http://127.0.0.1:8080", "https://gate.test/some/where", "https://gate.test/a%2Fb", "http://[::1]:80"} {
 		for _, path := range []string{"/v1/models", "/v1/models/ft:gpt-4o:a,b;c", "/v1/files/a[b]", "/v1/files/a%2Fb", "/v1/files/%20", "/v1/files/a'(b)*!&=@$+", "/v1/models/模型", "/v1/files/%zz"} {
 			want, wrong := url.Parse(endpoint + path)
-			for range 2 {
-				got, err := c.target(endpoint, path)
+			for _, op := range []string{"/v1/{some}", path, path} {
+				got, err := c.target(endpoint, &proxy.Call{Op: openai.Operation{Path: op}, Path: path})
 				if (err != nil) != (wrong != nil) {
 					t.Fatalf("%s%s: %v, not %v", endpoint, path, err, wrong)
 				}

@@ -43,7 +43,9 @@ type Client struct {
 	small     sync.Pool        // the same, for sessions
 	taps      sync.Pool        // of *openai.Tap
 	endpoints sync.Map         // *url.URL by Endpoint
-	held      atomic.Int64     // bytes of messages that sessions hold until they were looked at
+	targets   sync.Map         // *url.URL by endpoint and the path of an operation that has no part to be filled in
+	vigil     vigil
+	held      atomic.Int64 // bytes of messages that sessions hold until they were looked at
 }
 
 const (
@@ -103,24 +105,23 @@ func (c *Client) Close() error {
 // of the attempt is its Verdict. Close it.
 func (c *Client) Do(ctx context.Context, key *proxy.Key, call *proxy.Call, patience time.Duration) *Answer {
 	a := &Answer{client: c, body: source{Body: call.Body}}
-	ctx, a.cancel = context.WithCancelCause(ctx)
-	a.quiet.begin(a.cancel, patience)
-	if a.body.Replayable() {
-		a.quiet.wait()
-	}
-	req, err := c.outgoing(ctx, key, call, &a.body)
+	req, direct, err := c.outgoing(ctx, key, call, a)
 	if err != nil {
 		a.Verdict = proxy.Verdict{Outcome: proxy.CallerFault, Err: err}
 		return a
 	}
-	resp, err := c.send(req, a)
+	a.quiet.begin(a, &c.vigil, patience, c.opts.IdleTimeout)
+	if a.body.Replayable() {
+		a.quiet.wait()
+	}
+	resp, err := c.send(req, a, direct)
 	a.quiet.answered()
-	if err == nil && context.Cause(ctx) == errSilent { // the headers came when the wait was over: nothing can be read of the rest
+	if err == nil && a.cause() == errSilent { // the headers came when the wait was over: nothing can be read of the rest
 		resp.Body.Close()
 		err = errSilent
 	}
 	if err != nil {
-		a.Verdict = failed(ctx, err, a.connected)
+		a.Verdict = failed(a.cause(), err, a.connected)
 		if lost := a.body.failure(); lost != nil {
 			// The caller's body broke off: no key is to blame for that.
 			a.Verdict = proxy.Verdict{Outcome: proxy.CallerGone, Err: lost}
@@ -148,13 +149,13 @@ func (c *Client) Confirm(ctx context.Context, key *proxy.Key) proxy.Verdict {
 	return a.Verdict
 }
 
-// failed says what an attempt without an answer was.
-func failed(ctx context.Context, err error, connected bool) proxy.Verdict {
+// failed says what an attempt without an answer was, which was ended for a cause, or by itself.
+func failed(cause, err error, connected bool) proxy.Verdict {
 	v := proxy.Verdict{Err: err}
 	switch {
-	case errors.Is(context.Cause(ctx), errSilent):
+	case errors.Is(cause, errSilent):
 		v.Outcome, v.Err = proxy.NoAnswer, errSilent
-	case ctx.Err() != nil:
+	case cause != nil:
 		v.Outcome = proxy.CallerGone
 	case !connected:
 		v.Outcome = proxy.Unreachable
@@ -173,7 +174,8 @@ func TimedOut(err error) bool {
 // source is a request body on its way to the upstream.
 type source struct {
 	proxy.Body
-	lost atomic.Pointer[error] // why the rest of it could not be read
+	lost  atomic.Pointer[error] // why the rest of it could not be read
+	first held                  // all of it, for the first try of the transport
 }
 
 // failure is why the caller's body could not be read to its end; nil when it could, or was not wanted.
@@ -198,9 +200,19 @@ func (s *source) Read(p []byte) (int, error) {
 // server's end of the caller's connection may close the body while the transport still reads it, which kills streams.
 func (s *source) open() (io.ReadCloser, func() (io.ReadCloser, error)) {
 	if s.Replayable() {
-		again := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(s.Held)), nil }
-		first, _ := again()
-		return first, again
+		s.first.Reset(s.Held)
+		return &s.first, s.again
 	}
 	return io.NopCloser(io.MultiReader(bytes.NewReader(s.Held), s)), nil
 }
+
+func (s *source) again() (io.ReadCloser, error) {
+	h := new(held)
+	h.Reset(s.Held)
+	return h, nil
+}
+
+// held is a body in memory.
+type held struct{ bytes.Reader }
+
+func (h *held) Close() error { return nil }

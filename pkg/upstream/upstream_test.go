@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -352,7 +353,14 @@ func hangUp(w http.ResponseWriter) {
 	conn.Close()
 }
 
-// TestSilence lets the timer go off after each way an attempt can have gone.
+// ended is what an attempt was ended for.
+type ended chan error
+
+func (e ended) cancel(why error) { e <- why }
+
+func (e ended) follow() {}
+
+// TestSilence looks at an attempt after each way it can have gone.
 func TestSilence(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -367,19 +375,41 @@ func TestSilence(t *testing.T) {
 		{"over", func(q *quiet) { q.wait(); q.end() }, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var got error
-			q := new(quiet)
-			q.begin(func(err error) { got = err }, time.Hour)
-			c.do(q)
-			q.mu.Lock()
-			q.limit = 1 // any silence has lasted that long by now
-			q.mu.Unlock()
-			time.Sleep(time.Microsecond)
-			q.look()
-			q.end()
-			if got != c.want {
-				t.Errorf("ended with %v, want %v", got, c.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				got, v, q := make(ended, 1), new(vigil), new(quiet)
+				var others [3]quiet
+				others[0].begin(got, v, time.Hour, time.Minute)
+				q.begin(got, v, time.Minute, time.Minute)
+				others[1].begin(got, v, time.Hour, time.Hour)
+				others[2].begin(got, v, time.Second, time.Hour)
+				c.do(q)
+				time.Sleep(59 * time.Second)
+				synctest.Wait()
+				if len(got) > 0 {
+					t.Fatal("it was ended early: ", <-got)
+				}
+				time.Sleep(time.Minute/slack + 2*time.Second)
+				synctest.Wait()
+				var why error
+				if len(got) > 0 {
+					why = <-got
+				}
+				if why != c.want {
+					t.Errorf("ended for %v, want %v", why, c.want)
+				}
+				q.end()
+				for i := range others {
+					others[i].end()
+					others[i].end()
+				}
+				time.Sleep(2 * mostSlack)
+				synctest.Wait()
+				v.mu.Lock()
+				defer v.mu.Unlock()
+				if v.first != nil || v.every != 0 {
+					t.Error("it looks on, after nothing")
+				}
+			})
 		})
 	}
 }

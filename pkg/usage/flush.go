@@ -55,7 +55,7 @@ func (m *Meter) flush(ctx context.Context) error {
 func (m *Meter) flushLoose(ctx context.Context) error {
 	q := &m.pending.loose
 	m.mu.Lock()
-	q.cut(time.Now())
+	m.cutLooseLocked(time.Now())
 	m.mu.Unlock()
 	for m.waiting(q) > 0 {
 		p := m.take(q)
@@ -67,6 +67,12 @@ func (m *Meter) flushLoose(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// cutLooseLocked cuts behind what has ended so far.
+func (m *Meter) cutLooseLocked(now time.Time) {
+	m.sumLocked()
+	m.pending.loose.cut(now)
 }
 
 // waiting is how many portions of a queue wait to be written.

@@ -216,7 +216,7 @@ func TestLongOutage(t *testing.T) {
 	at := time.Now()
 	write := func() {
 		m.mu.Lock()
-		m.pending.loose.cut(at)
+		m.cutLooseLocked(at)
 		m.mu.Unlock()
 		_ = m.flush(t.Context())
 		at = at.Add(time.Minute)

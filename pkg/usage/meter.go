@@ -11,7 +11,8 @@
 // waits for one write to a file, which does not wait for the disk; see package journal for what a power failure does. While
 // the journal cannot be written, or is full because the state is away, requests are counted in memory only.
 //
-// Without one a replica can lose the interval in which it is killed, and, of the single requests, what is beyond the latest
+// Without one requests are only put in a list at their end, and counted when they are written or asked for. A replica can lose the
+// interval in which it is killed, and, of the single requests, what is beyond the latest
 // 10,000 in an outage.
 package usage
 
@@ -61,6 +62,8 @@ type Meter struct {
 	own        atomic.Pointer[journal.Journal] // of this process; nil: there is none yet
 	unwritable atomic.Pointer[error]           // why it cannot be written; nil: it can
 
+	ended ended // where there is no journal
+
 	mu      sync.Mutex // guards pending and names; not held during I/O
 	pending pending
 	names   names
@@ -105,10 +108,18 @@ func newMeter(store state.History, o Options) *Meter {
 	return m
 }
 
-// Record counts a finished request. It is to be called once for each and does not keep the record. When it returns the
-// request is in the journal, if there is one that can be written.
+// Record counts a finished request. It is to be called once for each, whose record nobody may change any more. When it returns
+// the request is in the journal, if there is one that can be written.
 func (m *Meter) Record(rec *proxy.Record) {
-	request := remembered(rec, m.replica)
+	if m.dir.Path == "" {
+		if m.ended.add(rec) {
+			m.sum()
+		}
+		return
+	}
+	var room [usualTries]state.Tried
+	r := remembered(rec, m.replica, room[:0])
+	request := r.Pack()
 	m.mu.Lock()
 	model := m.names.of(rec)
 	m.mu.Unlock()
@@ -117,7 +128,8 @@ func (m *Meter) Record(rec *proxy.Record) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.pending.addLoose(rec, model, request)
+	m.pending.loose.now.sums.add(rec, model)
+	m.pending.remember(&m.pending.loose.now, request)
 	m.tellLocked()
 }
 
@@ -140,6 +152,7 @@ func (m *Meter) Close() error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.sumLocked()
 	if n := m.pending.kept.sums().requests(); n > 0 {
 		m.log.Warn("requests are left in the journal, to be counted by the next process", "requests", n)
 	}

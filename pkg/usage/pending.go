@@ -55,10 +55,14 @@ func newPending() pending {
 	return pending{kept: queue{now: portion{sums: sums{}}}, loose: queue{now: portion{sums: sums{}}}}
 }
 
-// addLoose adds a record that is in memory only.
-func (p *pending) addLoose(rec *proxy.Record, model string, request []byte) {
-	p.loose.now.sums.add(rec, model)
-	p.remember(&p.loose.now, request)
+// addLoose adds records that are in memory only.
+func (p *pending) addLoose(all []*proxy.Record, names names, requests [][]byte) {
+	now := &p.loose.now
+	to := adding{sums: now.sums}
+	for i, rec := range all {
+		to.add(rec, names.of(rec))
+		p.remember(now, requests[i])
+	}
 }
 
 // addKept adds a record that is in the journal, as the row with this number.

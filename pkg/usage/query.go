@@ -25,6 +25,7 @@ func (m *Meter) Totals(ctx context.Context) (state.Totals, error) {
 		return state.Totals{}, fmt.Errorf("usage totals: %w", err)
 	}
 	m.mu.Lock()
+	m.sumLocked()
 	waiting := m.pending.sums()
 	m.mu.Unlock()
 	totals.Usage = waiting.addTo(totals.Usage)

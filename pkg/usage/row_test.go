@@ -41,7 +41,8 @@ func TestRowsCountLikeTheirRecords(t *testing.T) {
 		for range rapid.IntRange(1, 5).Draw(t, "records") {
 			rec := drawAnyRecord(t)
 			model := named.of(rec)
-			request := remembered(rec, "r1")
+			r := remembered(rec, "r1", nil)
+			request := r.Pack()
 			before := bytes.Clone(request)
 			got, err := readRow(appendRow(request, rec, model))
 			if err != nil {

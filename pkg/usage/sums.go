@@ -68,31 +68,55 @@ func ofAttempt(rec *proxy.Record, a proxy.Attempt) result {
 // and once for each attempt for that attempt's key. Duration, tokens and cost are the last key's; the others have the time that
 // they took. What has no name is counted only in the total.
 func (s sums) add(rec *proxy.Record, model string) {
+	one := adding{sums: s}
+	one.add(rec, model)
+}
+
+// adding adds one record after the other. Many have the client and the model of the one before: for what that counted is not
+// looked up again.
+type adding struct {
+	sums
+	client, model string
+	found         [4]*state.Counts // for all, and of these as far as there is a name
+}
+
+func (a *adding) add(rec *proxy.Record, model string) {
+	if a.found[0] == nil || rec.Client != a.client || model != a.model {
+		a.find(rec.Client, model)
+	}
 	how := ofRequest(rec)
-	s.whole(whose{state.OfAll, ""}, how, rec)
-	if rec.Client != "" {
-		s.whole(whose{state.OfClient, rec.Client}, how, rec)
+	for _, c := range a.found {
+		if c != nil {
+			whole(c, how, rec)
+		}
 	}
-	if model != "" {
-		s.whole(whose{state.OfModel, model}, how, rec)
-	}
-	if rec.Client != "" && model != "" {
-		s.whole(whose{state.OfPair, state.Pair(rec.Client, model)}, how, rec)
-	}
-	for i, a := range rec.Attempts {
-		key := whose{state.OfKey, a.Key}
+	for i, tried := range rec.Attempts {
+		key := a.of(whose{state.OfKey, tried.Key})
 		if i < len(rec.Attempts)-1 {
-			count(s.of(key), ofAttempt(rec, a))
-			s.of(key).Took(a.Took.Truncate(time.Microsecond))
+			count(key, ofAttempt(rec, tried))
+			key.Took(tried.Took.Truncate(time.Microsecond))
 		} else {
-			s.whole(key, ofAttempt(rec, a), rec)
+			whole(key, ofAttempt(rec, tried), rec)
 		}
 	}
 }
 
+func (a *adding) find(client, model string) {
+	a.client, a.model = client, model
+	a.found = [...]*state.Counts{a.of(whose{state.OfAll, ""}), nil, nil, nil}
+	if client != "" {
+		a.found[1] = a.of(whose{state.OfClient, client})
+	}
+	if model != "" {
+		a.found[2] = a.of(whose{state.OfModel, model})
+	}
+	if client != "" && model != "" {
+		a.found[3] = a.of(whose{state.OfPair, state.Pair(client, model)})
+	}
+}
+
 // whole counts a request with its duration, tokens and cost.
-func (s sums) whole(w whose, how result, rec *proxy.Record) {
-	c := s.of(w)
+func whole(c *state.Counts, how result, rec *proxy.Record) {
 	count(c, how)
 	c.Observe(rec.Total.Truncate(time.Microsecond)) // as a row of the journal has it
 	c.Input += rec.Usage.Input

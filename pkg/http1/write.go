@@ -1,0 +1,134 @@
+package http1
+
+import (
+	"bufio"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+var errLength = errors.New("http1: the body is not as long as was said")
+
+// write writes a request as Request.Write does, but for the order of its headers, and without sorting, copying and guessing: the
+// body is in memory, and its length known. What is not plain is left to Request.Write.
+func write(w *bufio.Writer, req *http.Request) error {
+	host, target := req.Host, req.URL.RequestURI()
+	if host == "" {
+		host = req.URL.Host
+	}
+	if !plain(req, host, target) {
+		return req.Write(w)
+	}
+	_, _ = w.WriteString(req.Method) // an error stays in the writer, and is that of the last call
+	_, _ = w.WriteString(" ")
+	_, _ = w.WriteString(target)
+	_, _ = w.WriteString(" HTTP/1.1\r\n")
+	line(w, "Host", host)
+	for name, values := range req.Header {
+		if omitted(name) {
+			continue
+		}
+		for _, value := range values {
+			line(w, name, value)
+		}
+	}
+	if agent := req.Header.Get("User-Agent"); agent != "" {
+		line(w, "User-Agent", agent)
+	}
+	if req.ContentLength > 0 {
+		_, _ = w.WriteString("Content-Length: ")
+		_, _ = w.Write(strconv.AppendInt(w.AvailableBuffer(), req.ContentLength, 10))
+		_, _ = w.WriteString("\r\n")
+	}
+	_, err := w.WriteString("\r\n")
+	if err != nil || req.Body == nil {
+		return err
+	}
+	if n, err := w.ReadFrom(req.Body); err != nil || n == req.ContentLength {
+		return err
+	}
+	return errLength
+}
+
+func line(w *bufio.Writer, name, value string) {
+	_, _ = w.WriteString(name)
+	_, _ = w.WriteString(": ")
+	_, _ = w.WriteString(strings.Trim(value, " \t"))
+	_, _ = w.WriteString("\r\n")
+}
+
+// omitted reports whether a header is said apart, or says what is not so here.
+func omitted(name string) bool {
+	switch name {
+	case "Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer":
+		return true
+	}
+	return false
+}
+
+// plain reports whether nothing of a request can be misread, or needs to be written in another way than as it is here.
+func plain(req *http.Request, host, target string) bool {
+	if req.Method == "" || req.Method == http.MethodConnect || !isToken(req.Method) || (req.Body == nil) != (req.ContentLength == 0) ||
+		req.ContentLength < 0 || len(req.TransferEncoding) > 0 || len(req.Trailer) > 0 || req.Close || req.Header["User-Agent"] == nil {
+		return false
+	}
+	if !isHost(host) || target[0] != '/' || !visible(target) {
+		return false
+	}
+	for name, values := range req.Header {
+		if !isToken(name) {
+			return false
+		}
+		for _, value := range values {
+			if !text(value) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isToken reports whether a name has only letters, digits and dashes; the standard allows a few characters more (RFC 9110, 5.6.2).
+func isToken(name string) bool {
+	for i := range len(name) {
+		if !isAlphanumeric(name[i]) && name[i] != '-' {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// isHost reports whether a name is no other when it is written in a header: no zone, nothing to be encoded.
+func isHost(name string) bool {
+	for i := range len(name) {
+		if !isAlphanumeric(name[i]) && !strings.Contains("-.:[]", name[i:i+1]) {
+			return false
+		}
+	}
+	return name != ""
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
+}
+
+// visible reports whether a text has only visible ASCII characters.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// text reports whether a value has no control characters but tabs.
+func text(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
