@@ -2,7 +2,6 @@ package http1
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -27,6 +26,7 @@ type conn struct {
 	wrote     bool      // it took something of this one
 	heard     bool      // something came of the answer
 	head      int64     // bytes that may still come of the head of an answer; negative: the head is over
+	lent      lent      // of a read that takes its buffer late
 }
 
 // Read reads for the parser of the answer, which has no bound of its own for the head.
@@ -102,7 +102,7 @@ func (c *conn) exchange(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	b := &body{from: resp.Body, c: c, r: r, ends: ends, close: resp.Close || req.Close, chunked: len(resp.TransferEncoding) > 0}
+	b := &body{c: c, r: r, ends: ends, close: resp.Close || req.Close, chunked: len(resp.TransferEncoding) > 0, left: resp.ContentLength}
 	if resp.Body == http.NoBody {
 		b.end(true)
 	} else {
@@ -139,67 +139,6 @@ func (c *conn) ask(req *http.Request) (*http.Response, *bufio.Reader, error) {
 			return resp, r, nil
 		}
 	}
-}
-
-// body is that of an answer. At its end the connection is given back.
-type body struct {
-	from  io.ReadCloser
-	c     *conn
-	r     *bufio.Reader
-	ends  Ender
-	close bool // the upstream closes the connection, or we shall
-	err   error
-
-	chunked bool
-}
-
-// Read reads what has come. After the end it says again what it said.
-func (b *body) Read(p []byte) (int, error) {
-	if b.err != nil {
-		return 0, b.err
-	}
-	n, err := b.from.Read(p)
-	if err != nil {
-		b.err = err
-		b.end(err == io.EOF)
-	}
-	return n, err
-}
-
-// Begun reports whether the first bytes of the body came together with the head, so that the first read does not wait. It is
-// to be asked before that.
-func (b *body) Begun() bool {
-	if b.err != nil {
-		return true
-	}
-	there, _ := b.r.Peek(b.r.Buffered())
-	if !b.chunked {
-		return len(there) > 0
-	}
-	size := bytes.IndexByte(there, '\n') // of the first chunk
-	return size >= 0 && size+1 < len(there)
-}
-
-// Close ends the answer. What is left of it is not read: it may be minutes of a stream that somebody pays for.
-func (b *body) Close() error {
-	if b.err == nil {
-		b.err = net.ErrClosed
-		b.end(false)
-	}
-	return nil
-}
-
-// end gives the connection back, or closes it if it is not sure that the next answer on it is that of the next request.
-func (b *body) end(whole bool) {
-	alive := b.ends.CloseAtEnd(nil) // the context has not ended, and will not close it any more
-	clean := whole && alive && !b.close && b.r.Buffered() == 0 && b.c.drained()
-	b.r.Reset(nil)
-	b.c.transport.readers.Put(b.r)
-	if !clean {
-		b.c.Close()
-		return
-	}
-	b.c.transport.put(b.c)
 }
 
 // drained reports whether TLS holds nothing that it has read beyond the answer: neither can be seen at the socket.

@@ -3,11 +3,13 @@
 package http1
 
 import (
+	"io"
 	"net"
+	"os"
 	"syscall"
 )
 
-// watch prepares quiet.
+// watch prepares quiet, and readArrived.
 func (c *conn) watch(raw net.Conn) {
 	sc, ok := raw.(syscall.Conn)
 	if !ok {
@@ -20,6 +22,25 @@ func (c *conn) watch(raw net.Conn) {
 		c.silent = err == syscall.EAGAIN
 		return true // whatever was found: do not wait for more
 	}
+	c.lent.arrived = func(fd uintptr) bool { return c.lent.read(int(fd)) }
+}
+
+// read reports whether there was something to be read, if only the end.
+func (l *lent) read(fd int) bool {
+	buf := l.from.Get().(*[]byte)
+	n, err := syscall.Read(fd, *buf)
+	for err == syscall.EINTR {
+		n, err = syscall.Read(fd, *buf)
+	}
+	if err == syscall.EAGAIN {
+		l.from.Put(buf)
+		return false
+	}
+	l.buf, l.n = buf, max(n, 0)
+	if l.err = os.NewSyscallError("read", err); err == nil && n == 0 {
+		l.err = io.EOF
+	}
+	return true
 }
 
 // quiet reports whether nothing has come on an idle connection. What comes there is its end, or nothing that anybody asked

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"sync"
 
+	"openai-api-proxy/pkg/http1"
 	"openai-api-proxy/pkg/openai"
 	"openai-api-proxy/pkg/proxy"
 )
@@ -61,7 +61,7 @@ func (f *flow) pump() (readErr, writeErr error) {
 			}
 			writeErr = f.out.send(f.out.filtered((*buf)[:n]))
 		}
-		f.buffers().Put(buf)
+		f.client.buffers.Put(buf)
 		switch {
 		case writeErr != nil:
 			return nil, writeErr
@@ -76,26 +76,28 @@ func (f *flow) pump() (readErr, writeErr error) {
 	}
 }
 
-// next reads what comes next. A stream has no buffer while nothing comes, which is nearly always: an empty read of a body in
-// chunks, or of HTTP/2, waits for bytes that are there to be read, and that of another one does not wait.
+// next reads what comes next. A stream has no buffer while nothing comes, which is nearly always: it is taken when there is
+// something to be read, or behind an empty read, which waits for that with HTTP/2 and with chunks of the standard transport.
 func (a *Answer) next() (buf *[]byte, n int, err error) {
 	a.quiet.wait()
-	if a.isStream() {
-		_, err = a.resp.Body.Read(nil)
-	}
-	buf = a.buffers().Get().(*[]byte)
-	if err == nil {
-		n, err = a.resp.Body.Read(*buf)
+	if body, lends := a.resp.Body.(lender); lends {
+		buf, n, err = body.Next(&a.client.buffers)
+	} else {
+		if a.isStream() {
+			_, err = a.resp.Body.Read(nil)
+		}
+		buf = a.client.buffers.Get().(*[]byte)
+		if err == nil {
+			n, err = a.resp.Body.Read(*buf)
+		}
 	}
 	a.quiet.heard() // while the caller takes its time, the upstream is not silent
 	return buf, n, err
 }
 
-func (a *Answer) buffers() *sync.Pool {
-	if a.isStream() {
-		return &a.client.small
-	}
-	return &a.client.buffers
+// lender is a body that takes its buffers out of a pool, and late.
+type lender interface {
+	Next(lend http1.Lender) (buf *[]byte, n int, err error)
 }
 
 // ended says in the verdict how a forwarded body ended.
