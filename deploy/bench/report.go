@@ -99,8 +99,9 @@ or Cluster; nginx in front of TLS; sessions of the Realtime API.
 - The access log and usage are collected and written every 100 ms; requests that ended within the same 20 ms are logged together. A
   SIGKILL loses the log lines of the last 120 ms.
 - An open stream by HTTP/1.1 has two goroutines, both of the server that callers see: one carries it, one notices when the caller leaves. Their
-  stacks and three buffers of 4 KiB (the caller's side has one to read and one to write, the upstream's one to read) are most of its memory. What
-  it copies through is lent while something comes.
+  stacks and the two buffers of 4 KiB that the server has for its caller are most of its memory. What it reads into and copies through is lent
+  while something comes.
+- An attempt upstream that has just begun does not follow its caller yet: whoever leaves within 25 ms is noticed up to 50 ms later.
 - The garbage collector lets the heap grow by 32 MiB more than Go would by itself: a proxy that holds 10 MB would be collected ten times a second
   under load. It is a block of memory that is never touched, so that a large heap is treated as ever. Under load it costs some 30 MB of resident
   memory. With ` + "`GOGC`" + ` or ` + "`GOMEMLIMIT`" + ` in the environment there is no such block, and they decide.
@@ -123,8 +124,9 @@ and writes nothing; other parts are main, streams, large, replicas, keys, client
   每个请求都要询问 Redis，同时到来的请求合用一个脚本。
 - 请求体与回答不解码，只在其中查找必须知道的内容。
 - 访问日志与用量先汇集，每 100 毫秒写一次；同一 20 毫秒内结束的请求一并记录。SIGKILL 会丢失最近 120 毫秒的日志行。
-- 经 HTTP/1.1 的一个打开的流有两个 goroutine，都属于面向调用方的服务器：一个承载它，一个察觉调用方离开。它们的栈与三个 4 KiB 的缓冲区（调用方一侧
-  读、写各一，上游一侧读一个）占了一个流的大部分内存。复制用的缓冲区只在有内容到来时借用。
+- 经 HTTP/1.1 的一个打开的流有两个 goroutine，都属于面向调用方的服务器：一个承载它，一个察觉调用方离开。它们的栈与服务器面向调用方的两个
+  4 KiB 缓冲区占了一个流的大部分内存。读取与复制用的缓冲区只在有内容到来时借用。
+- 刚开始的上游尝试尚不跟随其调用方：在最初 25 毫秒内离开的调用方，最多晚 50 毫秒才被察觉。
 - 垃圾回收允许堆比 Go 默认多增长 32 MiB：只占用 10 MB 的代理在高负载下否则每秒会被回收十次。做法是一块从不触碰的内存，因此大堆的行为不变；
   高负载下约多占 30 MB 常驻内存。环境变量中设置了 ` + "`GOGC`" + ` 或 ` + "`GOMEMLIMIT`" + ` 时没有这块内存，由它们决定。
 - %s
@@ -135,6 +137,6 @@ large、replicas、keys、clients 与 rest。
 
 // profile says whether the measured binary was built with one.
 var profile = [2]map[bool]string{
-	{false: "The binary is not built with a profile (PGO): what that would save was not measured.", true: "The binary is built with a profile (PGO)."},
-	{false: "二进制不使用 PGO 构建，能节省多少未经测量。", true: "二进制使用 PGO 构建。"},
+	{false: "The binary is not built with a profile (PGO): what that saves is not above the noise of these measurements.", true: "The binary is built with a profile (PGO)."},
+	{false: "二进制不使用 PGO 构建：其收益不高于这些测量的噪声。", true: "二进制使用 PGO 构建。"},
 }

@@ -1,7 +1,8 @@
 // Package http1 is a round tripper for HTTP/1.1 whose connections have no goroutines of their own: the one that asks writes
-// the request, reads the answer, and gives the connection back. Requests are written and the heads of answers are read by
-// net/http (Request.Write, ReadResponse); what is here is who holds which connection, when one may be used again, and the
-// reading of bodies, which wait for their next bytes without a buffer and take many of them at once.
+// the request, reads the answer, and gives the connection back. The heads of answers are read by net/http (ReadResponse), and
+// requests with anything unusual about them are written by it; what is here is who holds which connection, when one may be used
+// again, the writing of plain requests, and the reading of bodies, which wait for their next bytes without a buffer and take many
+// of them at once.
 //
 // http.Transport serves every purpose and has two goroutines for each connection, which are handed each request and each
 // answer. On the path of a small request that is a third of all that a proxy costs, and 18 KiB of an open stream.
