@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 
 	"openai-api-proxy/pkg/http1"
 	"openai-api-proxy/pkg/openai"
@@ -61,7 +62,7 @@ func (f *flow) pump() (readErr, writeErr error) {
 			}
 			writeErr = f.out.send(f.out.filtered((*buf)[:n]))
 		}
-		f.client.buffers.Put(buf)
+		f.buffers().Put(buf)
 		switch {
 		case writeErr != nil:
 			return nil, writeErr
@@ -81,18 +82,26 @@ func (f *flow) pump() (readErr, writeErr error) {
 func (a *Answer) next() (buf *[]byte, n int, err error) {
 	a.quiet.wait()
 	if body, lends := a.resp.Body.(lender); lends {
-		buf, n, err = body.Next(&a.client.buffers)
+		buf, n, err = body.Next(a.buffers())
 	} else {
 		if a.isStream() {
 			_, err = a.resp.Body.Read(nil)
 		}
-		buf = a.client.buffers.Get().(*[]byte)
+		buf = a.buffers().Get().(*[]byte)
 		if err == nil {
 			n, err = a.resp.Body.Read(*buf)
 		}
 	}
 	a.quiet.heard() // while the caller takes its time, the upstream is not silent
 	return buf, n, err
+}
+
+// buffers are those to read into: of a stream no larger than what the server writes at once.
+func (a *Answer) buffers() *sync.Pool {
+	if a.isStream() {
+		return &a.client.small
+	}
+	return &a.client.buffers
 }
 
 // lender is a body that takes its buffers out of a pool, and late.

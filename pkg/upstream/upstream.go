@@ -39,8 +39,8 @@ type Client struct {
 	opts      Options
 	transport *http.Transport
 	direct    *http1.Transport // for small requests by HTTP/1.1
-	buffers   sync.Pool        // of *[]byte, for answers
-	small     sync.Pool        // the same, for sessions
+	buffers   sync.Pool        // of *[]byte, for documents
+	small     sync.Pool        // the same, for streams and sessions
 	taps      sync.Pool        // of *openai.Tap
 	endpoints sync.Map         // *url.URL by Endpoint
 	targets   sync.Map         // *url.URL by endpoint and the path of an operation that has no part to be filled in
