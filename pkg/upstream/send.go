@@ -48,24 +48,21 @@ func (c *Client) outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call,
 	if err != nil {
 		return nil, false, err
 	}
-	bare := http.Request{Method: call.Op.Method, URL: target, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: forwardHeader(call.Header, key)}
+	a.attempt.Context = ctx
+	req = c.blank.WithContext(&a.attempt)
+	req.Method, req.URL, req.Header = call.Op.Method, target, forwardHeader(call.Header, key)
 	if call.Op.Socket {
-		askUpgrade(bare.Header, call.Header)
+		askUpgrade(req.Header, call.Header)
 	}
 	if a.body.Length != 0 {
-		bare.ContentLength = a.body.Length
-		bare.Body, bare.GetBody = a.body.open()
+		req.ContentLength = a.body.Length
+		req.Body, req.GetBody = a.body.open()
 	}
-	if direct, err = c.isDirect(&bare, &a.body.Body); err != nil {
-		return nil, false, err
-	}
-	if direct {
-		a.attempt.Context = ctx
-		return bare.WithContext(&a.attempt), true, nil
+	if direct, err = c.isDirect(req, &a.body.Body); err != nil || direct {
+		return req, direct, err
 	}
 	a.ctx, a.cease = context.WithCancelCause(ctx)
-	return bare.WithContext(a.ctx), false, nil
+	return req.WithContext(a.ctx), false, nil
 }
 
 // place is an endpoint with the path of an operation.

@@ -45,6 +45,7 @@ type Client struct {
 	endpoints sync.Map         // *url.URL by Endpoint
 	targets   sync.Map         // *url.URL by endpoint and the path of an operation that has no part to be filled in
 	vigil     vigil
+	blank     http.Request // what all have in common
 	held      atomic.Int64 // bytes of messages that sessions hold until they were looked at
 }
 
@@ -88,6 +89,7 @@ func New(o Options) *Client {
 	c.direct = http1.New(http1.Options{Dial: dialer.DialContext, TLS: c.transport.TLSClientConfig, TLSTimeout: tlsTimeout,
 		IdleTimeout: idleTimeout, MostIdle: idleConnections, MostHead: answerHead})
 	c.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
+	c.blank = http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	c.small.New = func() any { b := make([]byte, streamBuffer); return &b }
 	c.taps.New = func() any { return new(openai.Tap) }
 	return c
