@@ -123,7 +123,8 @@ func (c *headConn) state(s http.ConnState) {
 func (c *headConn) twoLengths() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := textproto.NewReader(bufio.NewReader(bytes.NewReader(c.head)))
+	head := bytes.TrimLeft(c.head, "\r\n") // empty lines before a request are nothing (RFC 9112, 2.2)
+	r := textproto.NewReader(bufio.NewReader(bytes.NewReader(head)))
 	if _, err := r.ReadLine(); err != nil {
 		return false
 	}
