@@ -51,7 +51,7 @@ func chargeOf(c *proxy.Client, b proxy.Budget, expected amounts) state.Charge {
 		Quota: state.Quota{Limit: b.Limit, Period: b.Period, Zone: c.Zone}}
 }
 
-// quotaNames are those of all quotas there can be, which each request with one needs.
+// quotaNames are those of the quotas, which each request with one needs.
 var quotaNames = func() map[proxy.Measure]map[proxy.Period]string {
 	all := map[proxy.Measure]map[proxy.Period]string{}
 	for _, m := range []proxy.Measure{proxy.Requests, proxy.Tokens, proxy.Dollars} {
@@ -63,7 +63,12 @@ var quotaNames = func() map[proxy.Measure]map[proxy.Period]string {
 	return all
 }()
 
-func quotaName(m proxy.Measure, p proxy.Period) string { return quotaNames[m][p] }
+func quotaName(m proxy.Measure, p proxy.Period) string {
+	if name, known := quotaNames[m][p]; known {
+		return name
+	}
+	return string(m) + "/" + string(p)
+}
 
 func atMost(c *proxy.Client, expected, limit int64) int64 {
 	if c.Strict {

@@ -31,6 +31,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					req, _ := http.NewRequest("POST", s.URL, strings.NewReader(strings.Repeat("y", 300)))
+					req.Header.Set("User-Agent", "test") // or it is not plain
 					resp, err := by.RoundTrip(req)
 					if err != nil {
 						b.Error(err)

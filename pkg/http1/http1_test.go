@@ -97,6 +97,7 @@ func (r *rig) request(ctx context.Context, t *testing.T, method, body string) *h
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header.Set("User-Agent", "test") // or it is not plain
 	return req
 }
 

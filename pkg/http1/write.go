@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 var errLength = errors.New("http1: the body is not as long as was said")
@@ -69,7 +71,7 @@ func omitted(name string) bool {
 
 // plain reports whether nothing of a request can be misread, or needs to be written in another way than as it is here.
 func plain(req *http.Request, host, target string) bool {
-	if req.Method == "" || req.Method == http.MethodConnect || !isToken(req.Method) || (req.Body == nil) != (req.ContentLength == 0) ||
+	if req.Method == http.MethodConnect || !httpguts.ValidHeaderFieldName(req.Method) || (req.Body == nil) != (req.ContentLength == 0) ||
 		req.ContentLength < 0 || len(req.TransferEncoding) > 0 || len(req.Trailer) > 0 || req.Close || req.Header["User-Agent"] == nil {
 		return false
 	}
@@ -77,11 +79,11 @@ func plain(req *http.Request, host, target string) bool {
 		return false
 	}
 	for name, values := range req.Header {
-		if !isToken(name) {
+		if !httpguts.ValidHeaderFieldName(name) {
 			return false
 		}
 		for _, value := range values {
-			if !text(value) {
+			if !httpguts.ValidHeaderFieldValue(value) {
 				return false
 			}
 		}
@@ -89,44 +91,20 @@ func plain(req *http.Request, host, target string) bool {
 	return true
 }
 
-// isToken reports whether a name has only letters, digits and dashes; the standard allows a few characters more (RFC 9110, 5.6.2).
-func isToken(name string) bool {
-	for i := range len(name) {
-		if !isAlphanumeric(name[i]) && name[i] != '-' {
-			return false
-		}
-	}
-	return name != ""
-}
-
 // isHost reports whether a name is no other when it is written in a header: no zone, nothing to be encoded.
 func isHost(name string) bool {
 	for i := range len(name) {
-		if !isAlphanumeric(name[i]) && !strings.Contains("-.:[]", name[i:i+1]) {
+		if c := name[i]; (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && !strings.Contains("-.:[]", name[i:i+1]) {
 			return false
 		}
 	}
 	return name != ""
-}
-
-func isAlphanumeric(c byte) bool {
-	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
 }
 
 // visible reports whether a text has only visible ASCII characters.
 func visible(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
-
-// text reports whether a value has no control characters but tabs.
-func text(value string) bool {
-	for i := range len(value) {
-		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
 			return false
 		}
 	}

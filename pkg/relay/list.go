@@ -35,7 +35,7 @@ func (r *Relay) list(ctx context.Context, w http.ResponseWriter, call *proxy.Cal
 	if err != nil {
 		return err
 	}
-	l := &lister{relay: r, call: call, rec: rec, owner: owner, paging: p}
+	l := &lister{relay: r, call: call, rec: rec, owner: owner, paging: p, reach: map[string]bool{}}
 	if err := l.gather(ctx); err != nil {
 		return err
 	}
@@ -76,6 +76,8 @@ type lister struct {
 	looked int
 	out    int // that lie in accounts of which no key is left
 	more   bool
+
+	reach map[string]bool // accounts, and whether there is a key
 }
 
 // leftOutHeader says how many objects a page would have besides, if there were a key of their account.
@@ -99,7 +101,12 @@ func (l *lister) noKey() error {
 func (l *lister) reached(objects []proxy.Object) []proxy.Object {
 	all := len(objects)
 	objects = slices.DeleteFunc(slices.Clone(objects), func(o proxy.Object) bool {
-		return !l.relay.Keys.Reaches(l.call.Client.Pool, o.Account)
+		reach, known := l.reach[o.Account]
+		if !known {
+			reach = l.relay.Keys.Reaches(l.call.Client.Pool, o.Account)
+			l.reach[o.Account] = reach
+		}
+		return !reach
 	})
 	l.out += all - len(objects)
 	return objects

@@ -177,7 +177,7 @@ func TimedOut(err error) bool {
 type source struct {
 	proxy.Body
 	lost  atomic.Pointer[error] // why the rest of it could not be read
-	first held                  // all of it, for the first try of the transport
+	first inMemory              // all of it, for the first try of the transport
 }
 
 // failure is why the caller's body could not be read to its end; nil when it could, or was not wanted.
@@ -209,12 +209,12 @@ func (s *source) open() (io.ReadCloser, func() (io.ReadCloser, error)) {
 }
 
 func (s *source) again() (io.ReadCloser, error) {
-	h := new(held)
-	h.Reset(s.Held)
-	return h, nil
+	body := new(inMemory)
+	body.Reset(s.Held)
+	return body, nil
 }
 
-// held is a body in memory.
-type held struct{ bytes.Reader }
+// inMemory is a body that is held.
+type inMemory struct{ bytes.Reader }
 
-func (h *held) Close() error { return nil }
+func (b *inMemory) Close() error { return nil }
