@@ -6,8 +6,8 @@
 //
 // http.Transport serves every purpose and has two goroutines for each connection, which are handed each request and each
 // answer. On the path of a small request that is a third of all that a proxy costs, and 18 KiB of an open stream.
-// What it does for its price is not needed where a request is small and whole: an answer that comes before the request was
-// sent cannot be missed, since the request fits into the buffers of the socket.
+// What it does for its price is not needed where a request is small and whole: nobody need look for an answer while the request
+// is sent, since it fits into the buffers of the socket.
 package http1
 
 import (
