@@ -12,6 +12,7 @@ package http1
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -73,7 +74,7 @@ func New(o Options) *Transport {
 }
 
 // RoundTrip sends the request and returns when the head of the answer is there. A *NotConnected is the error when there was
-// no connection. The request's body must be in memory and small, with a GetBody. The end of the request's context ends the
+// no connection, of the first to the last. The request's body must be in memory and small, with a GetBody. The end of the request's context ends the
 // answer, too. A caller who does not read the body to its end must close it.
 //
 // The request is sent a second time only if the connection was used before and either took nothing of it, or ended without a
@@ -83,14 +84,18 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		defer req.Body.Close()
 	}
+	var lost error // why a connection that took some of it gave no answer
 	for {
 		c, err := t.connection(req)
 		if err != nil {
-			return nil, err
+			return nil, cmp.Or(lost, err)
 		}
 		resp, err := c.exchange(req)
 		if err == nil {
 			return resp, nil
+		}
+		if c.wrote {
+			lost = err
 		}
 		if !c.used || c.wrote && (c.heard || !repeatable(req)) || req.Context().Err() != nil {
 			return nil, err

@@ -19,8 +19,10 @@ func (c *Client) send(req *http.Request, a *Answer, direct bool) (*http.Response
 		a.connected = err == nil || !errors.As(err, new(*http1.NotConnected))
 		return resp, err
 	}
-	// The transport tries again by itself when a pooled connection turns out to be dead: only the last counts.
-	trace := &httptrace.ClientTrace{GetConn: func(string) { a.connected = false }, GotConn: func(httptrace.GotConnInfo) { a.connected = true }}
+	// The transport tries again by itself when a pooled connection turns out to be dead: only the last counts, unless the first may
+	// have carried a request that changes something. Of those it repeats the ones with a key for that.
+	keyed := req.Header["Idempotency-Key"] != nil || req.Header["X-Idempotency-Key"] != nil
+	trace := &httptrace.ClientTrace{GetConn: func(string) { a.connected = a.connected && keyed }, GotConn: func(httptrace.GotConnInfo) { a.connected = true }}
 	if !a.body.Replayable() {
 		// A body that still comes from the caller may take as long as the caller does; the wait begins when it was sent. An
 		// upstream that never reads one that is held must not hold us.
