@@ -33,15 +33,15 @@ func (c *Client) send(req *http.Request, a *Answer, direct bool) (*http.Response
 
 // isDirect reports whether a request goes without the two goroutines that the standard transport has for each connection: small
 // ones by HTTP/1.1 do.
-func (c *Client) isDirect(req *http.Request, body *proxy.Body) (bool, error) {
+func (c *Client) isDirect(req *http.Request, body *proxy.Body) bool {
 	if (req.URL.Scheme != "http" && !c.opts.OnlyHTTP1) || req.Header["Upgrade"] != nil || !body.Replayable() || len(body.Held) > directBody {
-		return false, nil
+		return false
 	}
 	if c.opts.Proxy == nil {
-		return true, nil
+		return true
 	}
 	by, err := c.opts.Proxy(req)
-	return by == nil, err
+	return by == nil && err == nil // an error is what the standard transport fails with, too
 }
 
 // outgoing makes the request that the upstream sees, under the context of the attempt.
@@ -60,8 +60,8 @@ func (c *Client) outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call,
 		req.ContentLength = a.body.Length
 		req.Body, req.GetBody = a.body.open()
 	}
-	if direct, err = c.isDirect(req, &a.body.Body); err != nil || direct {
-		return req, direct, err
+	if c.isDirect(req, &a.body.Body) {
+		return req, true, nil
 	}
 	a.ctx, a.cease = context.WithCancelCause(ctx)
 	return req.WithContext(a.ctx), false, nil

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -98,6 +99,17 @@ func TestSentAndThenNotConnected(t *testing.T) {
 			t.Errorf("%d bytes: %+v", size, a.Verdict)
 		}
 		<-done
+	}
+}
+
+// Whatever is wrong with the proxy that the environment names, it is not the caller's fault.
+func TestNoProxy(t *testing.T) {
+	for _, size := range []int{10, directBody + 1} {
+		r := newRig(t, Options{Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New("a made up mistake") }}, nil)
+		r.call.Body = proxy.Body{Held: make([]byte, size), Length: int64(size)}
+		if a := r.do(t); a.Verdict.Outcome != proxy.Unreachable {
+			t.Errorf("%d bytes: %+v", size, a.Verdict)
+		}
 	}
 }
 
