@@ -136,6 +136,8 @@ func (c *conn) ask(req *http.Request) (*http.Response, *bufio.Reader, error) {
 			return nil, r, err
 		case resp.StatusCode == http.StatusSwitchingProtocols:
 			return nil, r, errUpgrade
+		case resp.StatusCode < 100: // has a body, which is not to be taken for a head
+			return nil, r, errStatus
 		case resp.StatusCode >= 200:
 			c.head = -1
 			return resp, r, nil

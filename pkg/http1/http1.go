@@ -56,6 +56,7 @@ const buffer = 4 << 10
 var (
 	errHead    = errors.New("http1: the head of the answer is too long")
 	errUpgrade = errors.New("http1: the upstream switched protocols")
+	errStatus  = errors.New("http1: the answer has a status that is none")
 )
 
 // NotConnected is the error of a request of which nothing was sent, since there was no connection to send it on.

@@ -12,6 +12,8 @@ import (
 	"openai-api-proxy/pkg/proxy"
 )
 
+var errStatus = errors.New("the answer has a status that is none")
+
 // send sends the request and waits for the head of the answer.
 func (c *Client) send(req *http.Request, a *Answer, direct bool) (*http.Response, error) {
 	if direct {
@@ -28,7 +30,12 @@ func (c *Client) send(req *http.Request, a *Answer, direct bool) (*http.Response
 		// upstream that never reads one that is held must not hold us.
 		trace.WroteRequest = func(httptrace.WroteRequestInfo) { a.quiet.sent() }
 	}
-	return c.transport.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	resp, err := c.transport.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err == nil && resp.StatusCode < 100 {
+		resp.Body.Close()
+		return nil, errStatus
+	}
+	return resp, err
 }
 
 // isDirect reports whether a request goes without the two goroutines that the standard transport has for each connection: small

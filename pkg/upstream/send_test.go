@@ -113,6 +113,25 @@ func TestNoProxy(t *testing.T) {
 	}
 }
 
+// A status below 100 is no answer: no caller can be given it, and what follows it is no other answer.
+func TestNoStatus(t *testing.T) {
+	for _, size := range []int{10, directBody + 1} {
+		r := newRig(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
+			io.Copy(io.Discard, req.Body)
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			io.WriteString(c, "HTTP/1.1 099 X\r\nContent-Length: 38\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		})
+		r.call.Body = proxy.Body{Held: make([]byte, size), Length: int64(size)}
+		if a := r.do(t); a.Answered() || a.Verdict.Outcome != proxy.NoAnswer {
+			t.Errorf("%d bytes: %+v", size, a.Verdict)
+		}
+	}
+}
+
 // What an upstream is asked for is what the endpoint and the path make as one text.
 func TestTarget(t *testing.T) {
 	c := New(Options{})
