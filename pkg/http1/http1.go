@@ -23,6 +23,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Options are the settings of a Transport.
@@ -249,7 +251,11 @@ func (t *Transport) dial(ctx context.Context, to origin, host *url.URL) (*conn, 
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[to.scheme]
 	}
-	raw, err := t.opts.Dial(ctx, "tcp", net.JoinHostPort(host.Hostname(), port))
+	name, err := httpguts.PunycodeHostPort(host.Hostname())
+	if err != nil {
+		return nil, err
+	}
+	raw, err := t.opts.Dial(ctx, "tcp", net.JoinHostPort(name, port))
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +263,7 @@ func (t *Transport) dial(ctx context.Context, to origin, host *url.URL) (*conn, 
 	c.watch(raw)
 	if to.scheme == "https" {
 		config := t.opts.TLS.Clone()
-		config.ServerName, config.NextProtos = host.Hostname(), []string{"http/1.1"}
+		config.ServerName, config.NextProtos = name, []string{"http/1.1"}
 		secure := tls.Client(raw, config)
 		ctx, cancel := context.WithTimeout(ctx, t.opts.TLSTimeout)
 		defer cancel()

@@ -412,6 +412,29 @@ func TestAnAnswerBeforeTheRequestWasSent(t *testing.T) {
 	r.mustDial(t, 2)
 }
 
+// What is dialed is what http.Transport dials, names of letters that DNS does not know included.
+func TestWhatIsDialed(t *testing.T) {
+	for _, url := range []string{"http://host/", "http://host:81/", "https://host/", "http://bücher.example/", "http://[::1]/", "http://[::1]:81/",
+		"http://[fe80::1%25eth0]/", "http://HOST/", "http://host./"} {
+		var dialed []string
+		dial := func(_ context.Context, _, addr string) (net.Conn, error) {
+			dialed = append(dialed, addr)
+			return nil, errors.New("not here")
+		}
+		standard := &http.Transport{DialContext: dial}
+		r := newRig(t, url, Options{})
+		r.opts.Dial = dial
+		for _, by := range []http.RoundTripper{standard, r} {
+			if _, err := by.RoundTrip(r.request(t.Context(), t, "GET", "")); err == nil {
+				t.Error(url)
+			}
+		}
+		if len(dialed) != 2 || dialed[0] != dialed[1] {
+			t.Errorf("%s: %q", url, dialed)
+		}
+	}
+}
+
 func TestNobodyListens(t *testing.T) {
 	r := newRig(t, "http://127.0.0.1:1", Options{})
 	if _, _, err := r.ask(t, ""); err == nil {
