@@ -152,7 +152,7 @@ func (c *conn) drained() bool {
 		return true
 	}
 	_ = secure.SetReadDeadline(time.Unix(1, 0)) // it does not wait, and what it has it gives
-	n, err := secure.Read(make([]byte, 1))
+	n, err := secure.Read(c.lent.first[:])
 	_ = secure.SetReadDeadline(time.Time{})
 	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }
