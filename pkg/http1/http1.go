@@ -77,8 +77,8 @@ func New(o Options) *Transport {
 }
 
 // RoundTrip sends the request and returns when the head of the answer is there. A *NotConnected is the error when there was
-// no connection, of the first to the last. The request's body must be in memory and small, with a GetBody. The end of the request's context ends the
-// answer, too. A caller who does not read the body to its end must close it.
+// no connection, and none before that took anything of it. The request's body must be in memory and small, with a GetBody. The
+// end of the request's context ends the answer, too. A caller who does not read the body to its end must close it.
 //
 // The request is sent a second time only if the connection was used before and either took nothing of it, or ended without a
 // byte of an answer and the request asks for nothing to be done: that is how a connection ends which the other side found idle
