@@ -25,6 +25,7 @@ type conn struct {
 	used      bool      // it has served a request
 	wrote     bool      // it took something of this one
 	heard     bool      // something came of the answer
+	broken    bool      // it took not all that it was given
 	head      int64     // bytes that may still come of the head of an answer; negative: the head is over
 	lent      lent      // of a read that takes its buffer late
 }
@@ -47,7 +48,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	c.wrote = c.wrote || n > 0
+	c.wrote, c.broken = c.wrote || n > 0, err != nil
 	return n, err
 }
 
@@ -102,7 +103,7 @@ func (c *conn) exchange(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	b := &body{c: c, r: r, ends: ends, close: resp.Close || req.Close, chunked: len(resp.TransferEncoding) > 0, left: resp.ContentLength}
+	b := &body{c: c, r: r, ends: ends, close: resp.Close || req.Close || c.broken, chunked: len(resp.TransferEncoding) > 0, left: resp.ContentLength}
 	if resp.Body == http.NoBody {
 		b.end(true)
 	} else {
@@ -111,7 +112,8 @@ func (c *conn) exchange(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// ask writes the request, whole in one packet if it is small, and reads heads until one is final.
+// ask writes the request, whole in one packet if it is small, and reads heads until one is final. An upstream may answer and hang
+// up before it has all of the request, with which it refuses it: then the rest cannot be written, and the answer can be read.
 func (c *conn) ask(req *http.Request) (*http.Response, *bufio.Reader, error) {
 	w := c.transport.writers.Get().(*bufio.Writer)
 	w.Reset(c)
@@ -121,7 +123,7 @@ func (c *conn) ask(req *http.Request) (*http.Response, *bufio.Reader, error) {
 	}
 	w.Reset(nil)
 	c.transport.writers.Put(w)
-	if err != nil {
+	if err != nil && !(c.broken && c.wrote) {
 		return nil, nil, err
 	}
 	r := c.transport.readers.Get().(*bufio.Reader)
@@ -134,6 +136,8 @@ func (c *conn) ask(req *http.Request) (*http.Response, *bufio.Reader, error) {
 			return nil, r, err
 		case resp.StatusCode == http.StatusSwitchingProtocols:
 			return nil, r, errUpgrade
+		case resp.StatusCode < 100: // has a body, which is not to be taken for a head
+			return nil, r, errStatus
 		case resp.StatusCode >= 200:
 			c.head = -1
 			return resp, r, nil
@@ -148,7 +152,7 @@ func (c *conn) drained() bool {
 		return true
 	}
 	_ = secure.SetReadDeadline(time.Unix(1, 0)) // it does not wait, and what it has it gives
-	n, err := secure.Read(make([]byte, 1))
+	n, err := secure.Read(c.lent.first[:])
 	_ = secure.SetReadDeadline(time.Time{})
 	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }

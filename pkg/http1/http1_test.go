@@ -383,6 +383,58 @@ func TestARequestOfWhichNothingWasTakenIsSentAgain(t *testing.T) {
 	r.mustDial(t, 2)
 }
 
+// half is a connection that takes one write and then fails, as one does whose other side has hung up.
+type half struct {
+	net.Conn
+	writes int
+}
+
+func (h *half) Write(p []byte) (int, error) {
+	if h.writes++; h.writes > 1 {
+		return 0, errors.New("a made up reset")
+	}
+	return h.Conn.Write(p)
+}
+
+// An upstream may refuse a request before it has all of it. Its answer is heard, and the connection is not used again.
+func TestAnAnswerBeforeTheRequestWasSent(t *testing.T) {
+	r := raw(t, Options{}, func(_ int, c net.Conn) { answers(c, strings.Replace(yes, "200 OK", "401 No", 1), yes) })
+	dial := r.opts.Dial
+	r.opts.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		return &half{Conn: c}, err
+	}
+	for range 2 {
+		if resp := r.mustAnswer(t, strings.Repeat("x", 10_000), "yes"); resp.StatusCode != 401 {
+			t.Error(resp.Status)
+		}
+	}
+	r.mustDial(t, 2)
+}
+
+// What is dialed is what http.Transport dials, names of letters that DNS does not know included.
+func TestWhatIsDialed(t *testing.T) {
+	for _, url := range []string{"http://host/", "http://host:81/", "https://host/", "http://bücher.example/", "http://[::1]/", "http://[::1]:81/",
+		"http://[fe80::1%25eth0]/", "http://HOST/", "http://host./"} {
+		var dialed []string
+		dial := func(_ context.Context, _, addr string) (net.Conn, error) {
+			dialed = append(dialed, addr)
+			return nil, errors.New("not here")
+		}
+		standard := &http.Transport{DialContext: dial}
+		r := newRig(t, url, Options{})
+		r.opts.Dial = dial
+		for _, by := range []http.RoundTripper{standard, r} {
+			if _, err := by.RoundTrip(r.request(t.Context(), t, "GET", "")); err == nil {
+				t.Error(url)
+			}
+		}
+		if len(dialed) != 2 || dialed[0] != dialed[1] {
+			t.Errorf("%s: %q", url, dialed)
+		}
+	}
+}
+
 func TestNobodyListens(t *testing.T) {
 	r := newRig(t, "http://127.0.0.1:1", Options{})
 	if _, _, err := r.ask(t, ""); err == nil {

@@ -13,7 +13,7 @@ type lent struct {
 	buf     *[]byte
 	n       int
 	err     error
-	first   [1]byte // what body.await reads
+	first   [1]byte // what body.await reads, and drained
 }
 
 // readLent reads into a buffer out of lend, which it takes in any case: when there is something to be read, if that can be seen.

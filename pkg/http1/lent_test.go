@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -170,5 +171,39 @@ func TestNoBufferWhileItWaits(t *testing.T) {
 		}
 		more <- ""
 		resp.Body.Close()
+	})
+}
+
+// Whenever a caller leaves, each buffer is given back, none twice, and what came until then is what was sent.
+func TestLeavingGivesTheBuffersBack(t *testing.T) {
+	seed := rand.Uint64()
+	t.Log("seed", seed)
+	var leaving sync.WaitGroup
+	defer leaving.Wait()
+	eachWay(t, func(c net.Conn) {
+		c.Read(make([]byte, 4096))
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		for err := error(nil); err == nil; time.Sleep(20 * time.Microsecond) {
+			_, err = io.WriteString(c, "5\r\nevent\r\n")
+		}
+	}, func(t *testing.T, r *rig) {
+		for n := range 100 {
+			dice := rand.New(rand.NewPCG(seed, uint64(n)))
+			ctx, cancel := context.WithCancel(t.Context())
+			resp, err := r.RoundTrip(r.request(ctx, t, "GET", ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaving.Go(func() { time.Sleep(time.Duration(dice.IntN(2000)) * time.Microsecond); cancel() })
+			from := &shelf{size: 8}
+			got, err := readLending(resp.Body.(*body), from)
+			resp.Body.Close()
+			if want := strings.Repeat("event", len(got)/5+1); err == nil || err == io.EOF || from.out.Load() != 0 || !strings.HasPrefix(want, got) {
+				t.Errorf("%.20q, %v, %d buffers are out", got, err, from.out.Load())
+			}
+		}
+		if n := r.Idle(); n > 0 {
+			t.Errorf("%d connections were kept", n)
+		}
 	})
 }

@@ -38,7 +38,7 @@ func write(w *bufio.Writer, req *http.Request) error {
 	if agent := req.Header.Get("User-Agent"); agent != "" {
 		line(w, "User-Agent", agent)
 	}
-	if req.ContentLength > 0 {
+	if req.ContentLength > 0 || saysNothing(req.Method) {
 		_, _ = w.WriteString("Content-Length: ")
 		_, _ = w.Write(strconv.AppendInt(w.AvailableBuffer(), req.ContentLength, 10))
 		_, _ = w.WriteString("\r\n")
@@ -58,6 +58,11 @@ func line(w *bufio.Writer, name, value string) {
 	_, _ = w.WriteString(": ")
 	_, _ = w.WriteString(strings.Trim(value, " \t"))
 	_, _ = w.WriteString("\r\n")
+}
+
+// saysNothing reports whether a request without a body says so: with some methods many a server wants to know (RFC 9110, 8.6).
+func saysNothing(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
 // omitted reports whether a header is said apart, or says what is not so here.

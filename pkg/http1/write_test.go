@@ -57,6 +57,10 @@ func TestRequestsAreWrittenAsByTheStandardLibrary(t *testing.T) {
 	for _, c := range []struct{ method, url, name, value, body string }{
 		{"POST", "http://127.0.0.1:80/v1/chat/completions", "X-A", "b", "hello"},
 		{"GET", "http://host/v1/models?limit=1", "X-A", " blanks \t", ""},
+		{"POST", "http://host/v1/batches/b/cancel", "X-A", "b", ""},
+		{"PUT", "http://host/", "X-A", "b", ""},
+		{"PATCH", "http://host/", "X-A", "b", ""},
+		{"DELETE", "http://host/", "X-A", "b", ""},
 		{"GET", "http://host", "User-Agent", "second", ""},
 		{"GET", "http://[::1]:8080/", "User-Agent", "", ""},
 		{"GET", "http://[fe80::1%25eth0]/", "X-A", "", ""},

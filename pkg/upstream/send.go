@@ -12,6 +12,8 @@ import (
 	"openai-api-proxy/pkg/proxy"
 )
 
+var errStatus = errors.New("the answer has a status that is none")
+
 // send sends the request and waits for the head of the answer.
 func (c *Client) send(req *http.Request, a *Answer, direct bool) (*http.Response, error) {
 	if direct {
@@ -19,27 +21,34 @@ func (c *Client) send(req *http.Request, a *Answer, direct bool) (*http.Response
 		a.connected = err == nil || !errors.As(err, new(*http1.NotConnected))
 		return resp, err
 	}
-	// The transport tries again by itself when a pooled connection turns out to be dead: only the last counts.
-	trace := &httptrace.ClientTrace{GetConn: func(string) { a.connected = false }, GotConn: func(httptrace.GotConnInfo) { a.connected = true }}
+	// The transport tries again by itself when a pooled connection turns out to be dead: only the last counts, unless the first may
+	// have carried a request that changes something. Of those it repeats the ones with a key for that.
+	keyed := req.Header["Idempotency-Key"] != nil || req.Header["X-Idempotency-Key"] != nil
+	trace := &httptrace.ClientTrace{GetConn: func(string) { a.connected = a.connected && keyed }, GotConn: func(httptrace.GotConnInfo) { a.connected = true }}
 	if !a.body.Replayable() {
 		// A body that still comes from the caller may take as long as the caller does; the wait begins when it was sent. An
 		// upstream that never reads one that is held must not hold us.
 		trace.WroteRequest = func(httptrace.WroteRequestInfo) { a.quiet.sent() }
 	}
-	return c.transport.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	resp, err := c.transport.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err == nil && resp.StatusCode < 100 {
+		resp.Body.Close()
+		return nil, errStatus
+	}
+	return resp, err
 }
 
 // isDirect reports whether a request goes without the two goroutines that the standard transport has for each connection: small
 // ones by HTTP/1.1 do.
-func (c *Client) isDirect(req *http.Request, body *proxy.Body) (bool, error) {
+func (c *Client) isDirect(req *http.Request, body *proxy.Body) bool {
 	if (req.URL.Scheme != "http" && !c.opts.OnlyHTTP1) || req.Header["Upgrade"] != nil || !body.Replayable() || len(body.Held) > directBody {
-		return false, nil
+		return false
 	}
 	if c.opts.Proxy == nil {
-		return true, nil
+		return true
 	}
 	by, err := c.opts.Proxy(req)
-	return by == nil, err
+	return by == nil && err == nil // an error is what the standard transport fails with, too
 }
 
 // outgoing makes the request that the upstream sees, under the context of the attempt.
@@ -58,8 +67,8 @@ func (c *Client) outgoing(ctx context.Context, key *proxy.Key, call *proxy.Call,
 		req.ContentLength = a.body.Length
 		req.Body, req.GetBody = a.body.open()
 	}
-	if direct, err = c.isDirect(req, &a.body.Body); err != nil || direct {
-		return req, direct, err
+	if c.isDirect(req, &a.body.Body) {
+		return req, true, nil
 	}
 	a.ctx, a.cease = context.WithCancelCause(ctx)
 	return req.WithContext(a.ctx), false, nil

@@ -1,7 +1,10 @@
 package upstream
 
 import (
+	"bufio"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -56,6 +59,77 @@ func TestWhatGoesDirect(t *testing.T) {
 func whole(a *Answer) error {
 	_, err := a.Whole(1 << 20)
 	return err
+}
+
+// A request with a key for that is sent again on a new connection when the old one ends without an answer. If there is none any
+// more, it is not one of which nothing was sent: it may have been carried out.
+func TestSentAndThenNotConnected(t *testing.T) {
+	for _, size := range []int{10, directBody + 1} {
+		r := newRig(t, Options{}, nil)
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.key.Endpoint = "http://" + l.Addr().String()
+		r.call.Header.Set("Idempotency-Key", "made-up")
+		r.call.Body = proxy.Body{Held: make([]byte, size), Length: int64(size)}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			c, err := l.Accept()
+			l.Close()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			in := bufio.NewReader(c)
+			for _, answer := range []string{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", ""} {
+				req, err := http.ReadRequest(in)
+				if err != nil {
+					return
+				}
+				io.Copy(io.Discard, req.Body)
+				io.WriteString(c, answer)
+			}
+		}()
+		if err := whole(r.do(t)); err != nil {
+			t.Fatal(err)
+		}
+		if a := r.do(t); a.Verdict.Outcome != proxy.NoAnswer {
+			t.Errorf("%d bytes: %+v", size, a.Verdict)
+		}
+		<-done
+	}
+}
+
+// Whatever is wrong with the proxy that the environment names, it is not the caller's fault.
+func TestNoProxy(t *testing.T) {
+	for _, size := range []int{10, directBody + 1} {
+		r := newRig(t, Options{Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New("a made up mistake") }}, nil)
+		r.call.Body = proxy.Body{Held: make([]byte, size), Length: int64(size)}
+		if a := r.do(t); a.Verdict.Outcome != proxy.Unreachable {
+			t.Errorf("%d bytes: %+v", size, a.Verdict)
+		}
+	}
+}
+
+// A status below 100 is no answer: no caller can be given it, and what follows it is no other answer.
+func TestNoStatus(t *testing.T) {
+	for _, size := range []int{10, directBody + 1} {
+		r := newRig(t, Options{}, func(w http.ResponseWriter, req *http.Request) {
+			io.Copy(io.Discard, req.Body)
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			io.WriteString(c, "HTTP/1.1 099 X\r\nContent-Length: 38\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		})
+		r.call.Body = proxy.Body{Held: make([]byte, size), Length: int64(size)}
+		if a := r.do(t); a.Answered() || a.Verdict.Outcome != proxy.NoAnswer {
+			t.Errorf("%d bytes: %+v", size, a.Verdict)
+		}
+	}
 }
 
 // What an upstream is asked for is what the endpoint and the path make as one text.
