@@ -17,8 +17,9 @@ type deadline struct {
 	mu     sync.Mutex // guards the rest
 	wanted time.Time  // zero: none
 	given  time.Time
+	over   bool // that has passed
 	waits  bool // something reads, or writes
-	began  time.Time
+	paused bool // it was given a pause of its own
 }
 
 // want sets the deadline. It holds for what waits, and for what follows.
@@ -35,7 +36,7 @@ func (d *deadline) want(t time.Time) error {
 func (d *deadline) begin() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.waits, d.began = true, time.Now()
+	d.waits, d.paused = true, false
 	return d.holdLocked()
 }
 
@@ -48,24 +49,18 @@ func (d *deadline) end() {
 
 // holdLocked has the connection end what waits in time, if not sooner.
 func (d *deadline) holdLocked() error {
-	due := d.dueLocked()
-	if due == d.given || d.given.After(d.began) && (due.IsZero() || d.given.Before(due)) {
+	if d.wanted == d.given && d.pause == 0 || !d.over && !d.given.IsZero() && (d.wanted.IsZero() || !d.given.After(d.wanted)) {
 		return nil
 	}
-	return d.giveLocked(due)
+	return d.giveLocked()
 }
 
-// dueLocked is when what waits is to end; zero: never.
-func (d *deadline) dueLocked() time.Time {
-	if d.wanted.IsZero() && d.pause > 0 {
-		return d.began.Add(d.pause)
+func (d *deadline) giveLocked() error {
+	d.over, d.given = false, d.wanted
+	if d.pause > 0 && d.wanted.IsZero() {
+		d.paused, d.given = true, time.Now().Add(d.pause)
 	}
-	return d.wanted
-}
-
-func (d *deadline) giveLocked(t time.Time) error {
-	d.given = t
-	return d.give(t)
+	return d.give(d.given)
 }
 
 // tooSoon reports whether what waits ended before it should have, and puts the end off.
@@ -75,6 +70,9 @@ func (d *deadline) tooSoon(err error) bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	due := d.dueLocked()
-	return (due.IsZero() || due.After(time.Now())) && d.giveLocked(due) == nil
+	d.over = true
+	if d.wanted.IsZero() {
+		return !d.paused && d.giveLocked() == nil
+	}
+	return d.wanted != d.given && time.Until(d.wanted) > 0 && d.giveLocked() == nil
 }
