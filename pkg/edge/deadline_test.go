@@ -43,7 +43,7 @@ func aHeadConn(t *testing.T) (c *headConn, given *deadlines, other net.Conn) {
 	}
 	given = &deadlines{Conn: at}
 	t.Cleanup(func() { other.Close(); at.Close() })
-	return newHeadConn(given), given, other
+	return newHeadConn(given, new(sentry)), given, other
 }
 
 // A deadline holds for the read that comes next, and again for the one after it; what was lifted holds no more.

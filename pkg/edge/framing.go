@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"os"
 	"sync"
 	"time"
 )
@@ -25,19 +26,21 @@ const headMost = 16 << 10
 type headConn struct {
 	net.Conn
 
-	mu     sync.Mutex // guards both
+	mu     sync.Mutex // guards the three below
 	isHead bool       // between requests: what comes is a head
+	serves bool       // a request runs
 	head   []byte
 
 	reads, writes deadline
+	watch         watch
 }
 
 // writePause bounds a write for which nobody has set a deadline: the server sets none, so that a caller who asks and asks and
 // never reads would hold a connection for ever.
 const writePause = time.Minute
 
-func newHeadConn(c net.Conn) *headConn {
-	return &headConn{Conn: c, isHead: true, reads: deadline{give: c.SetReadDeadline}, writes: deadline{give: c.SetWriteDeadline, pause: writePause}}
+func newHeadConn(c net.Conn, s *sentry) *headConn {
+	return &headConn{Conn: c, isHead: true, watch: newWatch(s), reads: deadline{give: c.SetReadDeadline}, writes: deadline{give: c.SetWriteDeadline, pause: writePause}}
 }
 
 func (c *headConn) Write(p []byte) (n int, err error) {
@@ -51,7 +54,12 @@ func (c *headConn) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
+// Read reads. While a request runs the server reads one byte, to notice that the caller leaves; it interrupts that when the
+// answer has gone.
 func (c *headConn) Read(p []byte) (n int, err error) {
+	if len(p) == 1 && c.serving() && !c.old() {
+		return 0, os.ErrDeadlineExceeded
+	}
 	err = c.reads.begin()
 	for again := err == nil; again; again = c.reads.tooSoon(err) {
 		n, err = c.Conn.Read(p)
@@ -61,8 +69,37 @@ func (c *headConn) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// old waits until the request that runs is no longer young, and reports false if the read has to end before that.
+func (c *headConn) old() bool {
+	c.watch.begin()
+	if c.reads.passed() { // just before
+		c.watch.wake()
+	}
+	<-c.watch.woken
+	return !c.reads.passed()
+}
+
+func (c *headConn) serving() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.serves
+}
+
 // SetReadDeadline holds for a read that waits, and for those that follow.
-func (c *headConn) SetReadDeadline(t time.Time) error { return c.reads.want(t) }
+func (c *headConn) SetReadDeadline(t time.Time) error {
+	err := c.reads.want(t)
+	if !t.IsZero() {
+		c.watch.wake()
+	}
+	return err
+}
+
+// Close ends what waits, too.
+func (c *headConn) Close() error {
+	err := c.Conn.Close()
+	c.watch.wake()
+	return err
+}
 
 // SetWriteDeadline does so for writes. The zero time leaves each to its pause.
 func (c *headConn) SetWriteDeadline(t time.Time) error { return c.writes.want(t) }
@@ -85,7 +122,7 @@ func (c *headConn) keep(p []byte) {
 func (c *headConn) state(s http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.isHead = s == http.StateNew || s == http.StateIdle
+	c.isHead, c.serves = s == http.StateNew || s == http.StateIdle, s == http.StateActive
 	if c.isHead {
 		c.head = c.head[:0]
 	}
@@ -106,14 +143,17 @@ func (c *headConn) twoLengths() bool {
 
 type headKey struct{}
 
-type headListener struct{ net.Listener }
+type headListener struct {
+	net.Listener
+	sentry *sentry // of all its connections
+}
 
 func (l headListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return newHeadConn(c), nil
+	return newHeadConn(c, l.sentry), nil
 }
 
 // WatchHeads prepares a server and its listener so that requests with two lengths can be told apart.
@@ -124,7 +164,7 @@ func WatchHeads(s *http.Server, l net.Listener) net.Listener {
 			c.state(state)
 		}
 	}
-	return headListener{l}
+	return headListener{l, new(sentry)}
 }
 
 // twoLengths is asked only for chunked requests, which are few.
