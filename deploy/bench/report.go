@@ -101,7 +101,7 @@ or Cluster; nginx in front of TLS; sessions of the Realtime API.
 - An open stream by HTTP/1.1 has two goroutines, both of the server that callers see: one carries it, one notices when the caller leaves. Their
   stacks and the two buffers of 4 KiB that the server has for its caller are most of its memory. What it reads into and copies through is lent
   while something comes.
-- By HTTP/1.1 an attempt that has just begun does not follow its caller yet: whoever leaves within 25 ms is noticed up to 50 ms later.
+- A request that has just begun does not look for the end of its caller yet: who leaves within 25 ms is noticed up to 50 ms later.
 - The garbage collector lets the heap grow by 32 MiB more than Go would by itself: a proxy that holds 10 MB would be collected ten times a second
   under load. It is a block of memory that is never touched, so that a large heap is treated as ever. Under load it costs some 30 MB of resident
   memory. With ` + "`GOGC`" + ` or ` + "`GOMEMLIMIT`" + ` in the environment there is no such block, and they decide.
@@ -126,7 +126,7 @@ and writes nothing; other parts are main, streams, large, replicas, keys, client
 - 访问日志与用量先汇集，每 100 毫秒写一次；同一 20 毫秒内结束的请求一并记录。SIGKILL 会丢失最近 120 毫秒的日志行。
 - 经 HTTP/1.1 的一个打开的流有两个 goroutine，都属于面向调用方的服务器：一个承载它，一个察觉调用方离开。它们的栈与服务器面向调用方的两个
   4 KiB 缓冲区占了一个流的大部分内存。读取与复制用的缓冲区只在有内容到来时借用。
-- 经 HTTP/1.1 刚开始的上游尝试尚不跟随其调用方：在最初 25 毫秒内离开的调用方，最多晚 50 毫秒才被察觉。
+- 刚开始的请求尚不查看其调用方是否离开：在最初 25 毫秒内离开的调用方，最多晚 50 毫秒才被察觉。
 - 垃圾回收允许堆比 Go 默认多增长 32 MiB：只占用 10 MB 的代理在高负载下否则每秒会被回收十次。做法是一块从不触碰的内存，因此大堆的行为不变；
   高负载下约多占 30 MB 常驻内存。环境变量中设置了 ` + "`GOGC`" + ` 或 ` + "`GOMEMLIMIT`" + ` 时没有这块内存，由它们决定。
 - %s

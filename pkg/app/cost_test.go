@@ -153,7 +153,7 @@ func BenchmarkRequest(b *testing.B) {
 
 // mostForRequest are the allocations of a whole small request with everything on, of which about 70 are the standard
 // library's server and client.
-const mostForRequest = 79
+const mostForRequest = 77
 
 // TestRequestAllocates fails when a request allocates more than it did.
 func TestRequestAllocates(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -26,94 +26,103 @@ const headMost = 16 << 10
 type headConn struct {
 	net.Conn
 
-	mu     sync.Mutex // guards all below
+	mu     sync.Mutex // guards the three below
 	isHead bool       // between requests: what comes is a head
+	serves bool       // a request runs
 	head   []byte
 
-	// The server and we set a deadline seven times for each request, which nearly always lies in the server's buffer already. Only
-	// one that a read waits under is set in earnest.
-	deadline time.Time // of reads, as it is wanted
-	held     time.Time // as the connection has it
-	reading  bool
-
-	patient atomic.Bool  // a deadline of writes was set: it holds, and not ours
-	armed   atomic.Int64 // when ours was set, in Unix nanoseconds; 0: never
+	reads, writes deadline
+	watch         watch
 }
 
 // writePause bounds a write for which nobody has set a deadline: the server sets none, so that a caller who asks and asks and
 // never reads would hold a connection for ever.
 const writePause = time.Minute
 
-// Write sets a deadline if nobody has; anew only when an eighth of the last is gone.
-func (c *headConn) Write(p []byte) (int, error) {
-	if !c.patient.Load() {
-		if now := time.Now(); now.UnixNano()-c.armed.Load() > int64(writePause/8) {
-			c.armed.Store(now.UnixNano())
-			if err := c.Conn.SetWriteDeadline(now.Add(writePause)); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return c.Conn.Write(p)
+func newHeadConn(c net.Conn, s *sentry) *headConn {
+	return &headConn{Conn: c, isHead: true, watch: newWatch(s), reads: deadline{give: c.SetReadDeadline}, writes: deadline{give: c.SetWriteDeadline, pause: writePause}}
 }
 
-// SetWriteDeadline is that of the connection. The zero time leaves it to Write.
-func (c *headConn) SetWriteDeadline(t time.Time) error {
-	c.patient.Store(!t.IsZero())
-	c.armed.Store(0)
-	return c.Conn.SetWriteDeadline(t)
-}
-
-func (c *headConn) Read(p []byte) (int, error) {
-	if err := c.beginRead(); err != nil {
-		return 0, err
+func (c *headConn) Write(p []byte) (n int, err error) {
+	err = c.writes.begin()
+	for again := err == nil; again; again = c.writes.tooSoon(err) {
+		var more int
+		more, err = c.Conn.Write(p[n:])
+		n += more
 	}
-	n, err := c.Conn.Read(p)
-	c.mu.Lock()
-	c.reading = false
-	if c.isHead && len(c.head)+n <= headMost {
-		c.head = append(c.head, p[:n]...)
-	}
-	c.mu.Unlock()
+	c.writes.end()
 	return n, err
 }
 
-func (c *headConn) beginRead() error {
+// Read reads. While a request runs the server reads one byte, to notice that the caller leaves; it interrupts that when the
+// answer has gone.
+func (c *headConn) Read(p []byte) (n int, err error) {
+	if len(p) == 1 && c.serving() && !c.old() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	err = c.reads.begin()
+	for again := err == nil; again; again = c.reads.tooSoon(err) {
+		n, err = c.Conn.Read(p)
+	}
+	c.reads.end()
+	c.keep(p[:n])
+	return n, err
+}
+
+// old waits until the request that runs is no longer young, and reports false if the read has to end before that.
+func (c *headConn) old() bool {
+	c.watch.begin()
+	if c.reads.passed() { // just before
+		c.watch.wake()
+	}
+	<-c.watch.woken
+	return !c.reads.passed()
+}
+
+func (c *headConn) serving() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reading = true
-	return c.holdLocked()
+	return c.serves
 }
 
 // SetReadDeadline holds for a read that waits, and for those that follow.
 func (c *headConn) SetReadDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.deadline = t; !c.reading {
-		return nil
+	err := c.reads.want(t)
+	if !t.IsZero() {
+		c.watch.wake()
 	}
-	return c.holdLocked()
+	return err
 }
 
-// SetDeadline holds for reads and writes.
+// Close ends what waits, too.
+func (c *headConn) Close() error {
+	err := c.Conn.Close()
+	c.watch.wake()
+	return err
+}
+
+// SetWriteDeadline does so for writes. The zero time leaves each to its pause.
+func (c *headConn) SetWriteDeadline(t time.Time) error { return c.writes.want(t) }
+
+// SetDeadline holds for both.
 func (c *headConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// holdLocked gives the connection the deadline that is wanted.
-func (c *headConn) holdLocked() error {
-	if c.deadline == c.held {
-		return nil
+// keep keeps what came, if it is of a head.
+func (c *headConn) keep(p []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isHead && len(c.head)+len(p) <= headMost {
+		c.head = append(c.head, p...)
 	}
-	c.held = c.deadline
-	return c.Conn.SetReadDeadline(c.held)
 }
 
 // state follows the server: between requests heads are kept, and forgotten when the request has been served.
 func (c *headConn) state(s http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.isHead = s == http.StateNew || s == http.StateIdle
+	c.isHead, c.serves = s == http.StateNew || s == http.StateIdle, s == http.StateActive
 	if c.isHead {
 		c.head = c.head[:0]
 	}
@@ -134,14 +143,17 @@ func (c *headConn) twoLengths() bool {
 
 type headKey struct{}
 
-type headListener struct{ net.Listener }
+type headListener struct {
+	net.Listener
+	sentry *sentry // of all its connections
+}
 
 func (l headListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &headConn{Conn: c, isHead: true}, nil
+	return newHeadConn(c, l.sentry), nil
 }
 
 // WatchHeads prepares a server and its listener so that requests with two lengths can be told apart.
@@ -152,7 +164,7 @@ func WatchHeads(s *http.Server, l net.Listener) net.Listener {
 			c.state(state)
 		}
 	}
-	return headListener{l}
+	return headListener{l, new(sentry)}
 }
 
 // twoLengths is asked only for chunked requests, which are few.

@@ -27,9 +27,10 @@ const (
 type line struct {
 	carry func(ctx context.Context, asks []*ask) // one trip; every ask has its verdict or error after it
 
-	mu      sync.Mutex // guards both
+	mu      sync.Mutex // guards the rest, and what the asks have below their errors
 	trips   int        // on their way
 	waiting []*ask     // in the order in which they came
+	pending pending    // those, and whom the trips carry, without the leaders
 }
 
 // ask is one call of Spend.
@@ -40,7 +41,14 @@ type ask struct {
 
 	verdict state.Verdict
 	err     error
-	turn    chan turn // nil: it did not wait. Capacity 1
+
+	turn       chan turn // capacity 1; nil: it has never waited
+	told       bool      // its turn
+	came       time.Time
+	late       bool // it was overdue already
+	aboard     bool // it does not wait any more
+	at         int  // so many that wait have come before it, if it leads
+	next, prev *ask
 }
 
 // turn is what an ask that waits is told.
@@ -49,9 +57,11 @@ type turn int
 const (
 	answered turn = iota
 	lead          // go, and take with you whoever waits
+	unheard       // its time is over
 )
 
-// spend has the ask carried. A caller who leaves waits no longer, unless it carries the others.
+// spend has the ask carried. A caller who leaves waits no longer, unless it carries the others. An ask that has its answer may be
+// used again.
 func (l *line) spend(ctx context.Context, a *ask) (state.Verdict, error) {
 	if err := ctx.Err(); err != nil {
 		return state.Verdict{}, unsent(err)
@@ -62,81 +72,111 @@ func (l *line) spend(ctx context.Context, a *ask) (state.Verdict, error) {
 		l.trip(ctx, a, []*ask{a})
 		return a.verdict, a.err
 	}
-	a.turn = make(chan turn, 1)
+	if a.turn == nil {
+		a.turn = make(chan turn, 1)
+	}
+	a.told, a.late, a.aboard, a.came = false, false, false, time.Now()
 	l.waiting = append(l.waiting, a)
+	l.pending.add(a, l.look)
 	l.mu.Unlock()
-	return l.wait(ctx, a)
-}
-
-func (l *line) wait(ctx context.Context, a *ask) (state.Verdict, error) {
-	patience := time.NewTimer(min(overdue, time.Until(a.until)))
-	defer patience.Stop()
-	for {
-		select {
-		case told := <-a.turn:
-			if told == lead {
-				l.lead(ctx, a, mostTogether)
-			}
-			return a.verdict, a.err
-		case <-ctx.Done():
-			return l.leave(a, ctx.Err())
-		case now := <-patience.C:
-			if !now.Before(a.until) {
-				return l.leave(a, context.DeadlineExceeded)
-			}
-			if at, ok := l.overtake(a); ok {
-				l.lead(ctx, a, at)
-				return a.verdict, a.err
-			}
-			patience.Reset(time.Until(a.until))
-		}
+	select {
+	case told := <-a.turn:
+		return l.obey(ctx, a, told)
+	case <-ctx.Done():
+		return l.leave(a, ctx.Err())
 	}
 }
 
-// lead carries the ask and those that wait, before which so many have come.
-func (l *line) lead(ctx context.Context, a *ask, at int) {
+// obey does what the ask was told.
+func (l *line) obey(ctx context.Context, a *ask, told turn) (state.Verdict, error) {
+	switch {
+	case told == lead:
+		l.lead(ctx, a)
+	case told == answered:
+	case a.aboard:
+		return state.Verdict{}, unavailable(context.DeadlineExceeded)
+	default:
+		return state.Verdict{}, unsent(context.DeadlineExceeded)
+	}
+	return a.verdict, a.err
+}
+
+// lead carries the ask and those that wait, behind those that have come before it.
+func (l *line) lead(ctx context.Context, a *ask) {
 	l.mu.Lock()
 	n := min(len(l.waiting), mostTogether-1)
-	all := slices.Insert(slices.Clone(l.waiting[:n]), min(at, n), a)
+	all := slices.Insert(slices.Clone(l.waiting[:n]), min(a.at, n), a)
 	l.waiting = slices.Delete(l.waiting, 0, n)
+	for _, other := range all {
+		other.aboard = true
+	}
 	l.mu.Unlock()
 	l.trip(ctx, a, all)
-}
-
-// overtake lets an ask that has waited for too long lead a trip of its own, and says how many that wait have come before it.
-func (l *line) overtake(a *ask) (at int, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	at = slices.Index(l.waiting, a)
-	if at < 0 || l.trips >= mostTrips {
-		return at, false
-	}
-	l.waiting = slices.Delete(l.waiting, at, at+1)
-	l.trips++
-	return at, true
 }
 
 // leave gives up the wait. Of an ask that is on its way nobody knows then what becomes of it.
 func (l *line) leave(a *ask, why error) (state.Verdict, error) {
 	l.mu.Lock()
-	at := slices.Index(l.waiting, a)
-	if at >= 0 {
-		l.waiting = slices.Delete(l.waiting, at, at+1)
+	told, aboard := a.told, a.aboard
+	if !told {
+		l.takeLocked(a)
+		a.told = true
 	}
 	l.mu.Unlock()
-	if at >= 0 {
-		return state.Verdict{}, unsent(why)
-	}
-	select {
-	case told := <-a.turn:
-		if told == answered {
-			return a.verdict, a.err
+	switch {
+	case told:
+		if turn := <-a.turn; turn != lead {
+			return l.obey(nil, a, turn)
 		}
 		l.next(false)
 		return state.Verdict{}, unsent(why)
-	default:
+	case aboard:
 		return state.Verdict{}, unavailable(why)
+	default:
+		return state.Verdict{}, unsent(why)
 	}
+}
+
+// tellLocked tells an ask its turn.
+func (l *line) tellLocked(a *ask, is turn) {
+	l.takeLocked(a)
+	a.told = true
+	a.turn <- is
+}
+
+// takeLocked takes the ask out of the line, and says how many that wait have come before it.
+func (l *line) takeLocked(a *ask) (at int) {
+	l.pending.remove(a)
+	if a.aboard {
+		return 0
+	}
+	if at = slices.Index(l.waiting, a); at >= 0 {
+		l.waiting = slices.Delete(l.waiting, at, at+1)
+	}
+	return at
+}
+
+// look tells those whose time is over. Of those that have waited for too long it has one lead a trip of its own, with the others.
+func (l *line) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, led := time.Now(), false
+	for a := l.pending.first; a != nil; {
+		next := a.next
+		switch {
+		case !now.Before(a.until):
+			l.tellLocked(a, unheard)
+		case !a.aboard && !a.late && now.Sub(a.came) >= overdue:
+			if a.late = true; !led && l.trips < mostTrips {
+				led = true
+				l.trips++
+				a.at = slices.Index(l.waiting, a)
+				l.tellLocked(a, lead)
+			}
+		}
+		a = next
+	}
+	l.pending.set(l.look)
 }
 
 // trip carries all asks, the leader's among them. It outlives the leader's caller, on whom the others do not depend.
@@ -145,14 +185,21 @@ func (l *line) trip(ctx context.Context, leader *ask, all []*ask) {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), leader.until)
 	defer func() {
 		cancel()
-		for _, a := range all {
-			if a != leader {
-				a.turn <- answered
-			}
-		}
+		l.tell(all, leader)
 		l.next(time.Since(begin) >= overdue)
 	}()
 	l.aside(ctx, all)
+}
+
+// tell tells those that were carried, and have not left, that they have their answers.
+func (l *line) tell(all []*ask, leader *ask) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range all {
+		if a != leader && !a.told {
+			l.tellLocked(a, answered)
+		}
+	}
 }
 
 // aside carries the asks on a stack of its own, since the way through the client of Redis is deep: that of whoever asks would be
@@ -175,9 +222,8 @@ func (l *line) next(late bool) {
 		l.trips--
 		return
 	}
-	a := l.waiting[n]
-	l.waiting = l.waiting[:n]
-	a.turn <- lead
+	l.waiting[n].at = n
+	l.tellLocked(l.waiting[n], lead)
 }
 
 func unsent(err error) error { return fmt.Errorf("%w: %w", state.ErrUnsent, err) }

@@ -75,6 +75,7 @@ type Store struct {
 
 	linesMu sync.RWMutex     // guards lines
 	lines   map[string]*line // by node; of a Redis that is no Cluster only nearby
+	asks    sync.Pool        // of *ask
 
 	epoch    string // of this replica; numbers its batches
 	replicas atomic.Int64

@@ -13,9 +13,17 @@ import (
 // Spend runs spend.lua, in one round trip that it shares with what others spend at the same moment. It is not repeated after an
 // answer that was lost: with a reservation it would be safe, but the one who asks has no time left.
 func (s *Store) Spend(ctx context.Context, subject, reservation string, charges []state.Charge) (state.Verdict, error) {
-	until := time.Now().Add(s.budgets.hot)
-	return s.lineOf(ctx, subject, until).spend(ctx, &ask{subject: subject, reservation: reservation, charges: charges,
-		until: until, err: errUnanswered})
+	a, used := s.asks.Get().(*ask)
+	if !used {
+		a = new(ask)
+	}
+	a.subject, a.reservation, a.charges, a.until, a.err = subject, reservation, charges, time.Now().Add(s.budgets.hot), errUnanswered
+	v, err := s.lineOf(ctx, subject, a.until).spend(ctx, a)
+	if err == nil { // otherwise a trip may have it still
+		a.charges, a.verdict = nil, state.Verdict{}
+		s.asks.Put(a)
+	}
+	return v, err
 }
 
 // errUnanswered is the error of an ask until it has its answer.
