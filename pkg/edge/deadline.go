@@ -18,15 +18,15 @@ type deadline struct {
 	wanted time.Time  // zero: none
 	given  time.Time
 	over   bool // that has passed
-	waits  bool // something reads, or writes
-	paused bool // it was given a pause of its own
+	waits  int  // so much reads, or writes
+	paused bool // the last of it was given a pause of its own
 }
 
 // want sets the deadline. It holds for what waits, and for what follows.
 func (d *deadline) want(t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.wanted = t; !d.waits {
+	if d.wanted = t; d.waits == 0 {
 		return nil
 	}
 	return d.holdLocked()
@@ -36,14 +36,15 @@ func (d *deadline) want(t time.Time) error {
 func (d *deadline) begin() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.waits, d.paused = true, false
+	d.waits++
+	d.paused = false
 	return d.holdLocked()
 }
 
 // end is told after it.
 func (d *deadline) end() {
 	d.mu.Lock()
-	d.waits = false
+	d.waits--
 	d.mu.Unlock()
 }
 

@@ -201,7 +201,7 @@ func waitUntil(t *testing.T, d *deadline) {
 	t.Helper()
 	for waits := false; !waits; time.Sleep(time.Millisecond) {
 		d.mu.Lock()
-		waits = d.waits
+		waits = d.waits > 0
 		d.mu.Unlock()
 	}
 }

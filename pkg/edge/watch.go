@@ -7,7 +7,7 @@ import (
 
 // youth is the time between two looks at the requests that run. Before the second the server's wait for the caller's end does
 // not ask the kernel: to ask, to be told that there is nothing, and to be interrupted with a deadline when the answer has gone
-// is a tenth of what a small request costs, and most are answered by then. Of others it is noticed up to two looks late that the
+// is a fifteenth of what a small request costs, and most are answered by then. Of others it is noticed up to two looks late that the
 // caller has left, which is about when an attempt begins to follow him.
 const youth = 25 * time.Millisecond
 

@@ -21,6 +21,7 @@ type conn struct {
 	raw       syscall.RawConn // to look without reading; nil: cannot be done
 	peeked    func(fd uintptr) bool
 	silent    bool      // what peeked found
+	asking    asking    // of a request that is sent by whoever waits for its answer
 	since     time.Time // when it became idle
 	used      bool      // it has served a request
 	wrote     bool      // it took something of this one
@@ -38,7 +39,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.head > 0 && int64(len(p)) > c.head {
 		p = p[:c.head]
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.hear(p)
 	c.heard = c.heard || n > 0
 	if c.head > 0 {
 		c.head -= int64(n)
@@ -47,6 +48,11 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 func (c *conn) Write(p []byte) (int, error) {
+	if c.asking.idle {
+		if c.asking.idle = false; !c.quiet() {
+			return 0, errStale
+		}
+	}
 	n, err := c.Conn.Write(p)
 	c.wrote, c.broken = c.wrote || n > 0, err != nil
 	return n, err
@@ -117,14 +123,19 @@ func (c *conn) exchange(req *http.Request) (*http.Response, error) {
 func (c *conn) ask(req *http.Request) (*http.Response, *bufio.Reader, error) {
 	w := c.transport.writers.Get().(*bufio.Writer)
 	w.Reset(c)
-	err := write(w, req)
-	if err == nil {
-		err = w.Flush()
-	}
-	w.Reset(nil)
-	c.transport.writers.Put(w)
-	if err != nil && !(c.broken && c.wrote) {
+	defer func() {
+		w.Reset(nil)
+		c.transport.writers.Put(w)
+	}()
+	if err := write(w, req); err != nil && !(c.broken && c.wrote) {
 		return nil, nil, err
+	}
+	if c.asking.arrived == nil {
+		if err := w.Flush(); err != nil && !(c.broken && c.wrote) {
+			return nil, nil, err
+		}
+	} else {
+		c.asking.by = w // sends what is left of it
 	}
 	r := c.transport.readers.Get().(*bufio.Reader)
 	r.Reset(c)

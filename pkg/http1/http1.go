@@ -59,6 +59,7 @@ var (
 	errHead    = errors.New("http1: the head of the answer is too long")
 	errUpgrade = errors.New("http1: the upstream switched protocols")
 	errStatus  = errors.New("http1: the answer has a status that is none")
+	errStale   = errors.New("http1: the upstream has ended the connection, or sends what nobody asked for")
 )
 
 // NotConnected is the error of a request of which nothing was sent, since there was no connection to send it on.
@@ -145,7 +146,8 @@ func (t *Transport) take(to origin) *conn {
 		free[len(free)-1] = nil
 		t.idle[to] = free[:len(free)-1]
 		t.mu.Unlock()
-		if time.Since(c.since) < t.opts.IdleTimeout && c.quiet() {
+		if time.Since(c.since) < t.opts.IdleTimeout && (c.asking.arrived != nil || c.quiet()) {
+			c.asking.idle = c.asking.arrived != nil
 			return c
 		}
 		c.Close()
@@ -275,7 +277,7 @@ func (t *Transport) dial(ctx context.Context, to origin, host *url.URL) (*conn, 
 			raw.Close()
 			return nil, fmt.Errorf("TLS: %w", err)
 		}
-		c.Conn, c.lent.arrived = secure, nil
+		c.Conn, c.lent.arrived, c.asking.arrived = secure, nil, nil
 	}
 	return c, nil
 }

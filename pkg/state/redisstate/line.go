@@ -3,6 +3,7 @@ package redisstate
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -69,7 +70,8 @@ func (l *line) spend(ctx context.Context, a *ask) (state.Verdict, error) {
 	if l.mu.Lock(); l.trips == 0 {
 		l.trips++
 		l.mu.Unlock()
-		l.trip(ctx, a, []*ask{a})
+		a.at, a.told = 0, true
+		l.lead(ctx, a)
 		return a.verdict, a.err
 	}
 	if a.turn == nil {
@@ -103,6 +105,7 @@ func (l *line) obey(ctx context.Context, a *ask, told turn) (state.Verdict, erro
 
 // lead carries the ask and those that wait, behind those that have come before it.
 func (l *line) lead(ctx context.Context, a *ask) {
+	runtime.Gosched() // whoever is about to ask may come along
 	l.mu.Lock()
 	n := min(len(l.waiting), mostTogether-1)
 	all := slices.Insert(slices.Clone(l.waiting[:n]), min(a.at, n), a)

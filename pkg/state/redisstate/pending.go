@@ -2,8 +2,8 @@ package redisstate
 
 import "time"
 
-// pending are the asks of a line whose callers wait, with one timer for all: one for each would cost a tenth of what it is to ask.
-// The line's mutex guards it.
+// pending are the asks of a line whose callers wait, with one timer for all: to set and to stop one for each was a third of what
+// the wait cost. The line's mutex guards it.
 type pending struct {
 	first, last *ask
 	timer       *time.Timer

@@ -47,7 +47,7 @@ end
 
 call('HLEN', KEYS[1]) -- all types are as they should be, so that nothing fails after the first write
 local slots = call('ZCARD', KEYS[3])
-call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ms)
+call('ZREMRANGEBYSCORE', KEYS[2], '-inf', format('%.0f', ms))
 local gone, marked, told = {}, false, format('%.0f', ms + tonumber(ARGV[1]))
 local i = 4 + 4 * limits
 while i <= #ARGV do

@@ -16,6 +16,7 @@ local call, match, format, max = redis.call, string.match, string.format, math.m
 local t = call('TIME')
 local now = tonumber(t[1]) * 1000000 + tonumber(t[2])
 local ms = math.floor(now / 1000)
+local passed = format('%.0f', ms) -- a number that is given to a call is written anew by each
 local limits = tonumber(ARGV[4])
 local first, names = 5 + 5 * limits, {}
 for k = 1, limits do names[k] = ARGV[5 * k] end
@@ -41,7 +42,7 @@ for k = 1, limits do
     was, third = used, from
     second = c > 0 and max(0, c * 1000 - ms) or -1
   else
-    was = call('ZCOUNT', KEYS[3], format('(%.0f', ms), '+inf')
+    was = call('ZCOUNT', KEYS[3], '(' .. passed, '+inf')
   end
   taken[k], most[k], kinds[k], ends[k] = was, a, kind, second
   out[2 * k - 1], out[2 * k] = second, third
@@ -127,12 +128,12 @@ if #writes > 0 then
   if call('PTTL', KEYS[1]) < life then call('PEXPIRE', KEYS[1], format('%.0f', life)) end
 end
 if #open > 0 then
-  call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ms)
+  call('ZREMRANGEBYSCORE', KEYS[2], '-inf', passed)
   call('ZADD', KEYS[2], unpack(open))
   call('PEXPIRE', KEYS[2], ARGV[2])
 end
 if #held > 0 then
-  call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ms)
+  call('ZREMRANGEBYSCORE', KEYS[3], '-inf', passed)
   call('ZADD', KEYS[3], unpack(held))
   call('PEXPIRE', KEYS[3], ARGV[3])
 end
