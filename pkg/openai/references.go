@@ -27,6 +27,9 @@ var pointing = map[string]Family{"previous_response_id": Responses, "conversatio
 
 // reference notes what a member of the top level points at.
 func (r *headReader) reference(name string, value gjson.Result) {
+	if value.Type != gjson.String && value.Type != gjson.JSON {
+		return // a number is no name
+	}
 	family, points := pointing[name]
 	switch {
 	case name == "metadata" || name == "attributes" || name == "response_format" || name == "text":

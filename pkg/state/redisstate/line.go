@@ -19,6 +19,8 @@ const (
 	overdue = 25 * time.Millisecond
 	// mostTrips bounds the trips of a line that are on their way at once.
 	mostTrips = 8
+	// mostWays bounds how often whoever leads gives way to others before it goes.
+	mostWays = 4
 )
 
 // line is where spendings wait for a trip to Redis. One that comes when none is on its way goes at once, by itself. Those that
@@ -103,10 +105,16 @@ func (l *line) obey(ctx context.Context, a *ask, told turn) (state.Verdict, erro
 	return a.verdict, a.err
 }
 
-// lead carries the ask and those that wait, behind those that have come before it.
+// lead carries the ask and those that wait, behind those that have come before it. It gives way as long as that brings more of
+// them: whoever was about to ask comes along, and who is alone loses nothing.
 func (l *line) lead(ctx context.Context, a *ask) {
-	runtime.Gosched() // whoever is about to ask may come along
 	l.mu.Lock()
+	for before, i := -1, 0; len(l.waiting) > before && i < mostWays; i++ {
+		before = len(l.waiting)
+		l.mu.Unlock()
+		runtime.Gosched()
+		l.mu.Lock()
+	}
 	n := min(len(l.waiting), mostTogether-1)
 	all := slices.Insert(slices.Clone(l.waiting[:n]), min(a.at, n), a)
 	l.waiting = slices.Delete(l.waiting, 0, n)
