@@ -12,7 +12,7 @@ import (
 // came too soon is put off, and what waits goes on.
 type deadline struct {
 	give  func(time.Time) error // sets that of the connection
-	pause time.Duration         // bounds what waits while nobody wants a deadline; 0: nothing does
+	pause time.Duration         // bounds what waits while nobody wants a deadline, beside what is left of the last; 0: nothing does
 
 	mu     sync.Mutex // guards the rest
 	wanted time.Time  // zero: none
@@ -71,6 +71,9 @@ func (d *deadline) tooSoon(err error) bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if !d.over && (d.given.IsZero() || time.Until(d.given) > 0) {
+		return true // another has put it off
+	}
 	d.over = true
 	if d.wanted.IsZero() {
 		return !d.paused && d.giveLocked() == nil

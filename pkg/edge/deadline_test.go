@@ -175,6 +175,35 @@ func TestDeadlineOfWritePutOff(t *testing.T) {
 	}
 }
 
+// Of two that write, neither ends before it should because the other put the end off.
+func TestDeadlineOfTwo(t *testing.T) {
+	c, _, other := aHeadConn(t)
+	_ = c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	wrote := make(chan error)
+	for range 2 {
+		go func() { _, err := c.Write(make([]byte, 8<<20)); wrote <- err }()
+	}
+	for both := false; !both; time.Sleep(time.Millisecond) {
+		c.writes.mu.Lock()
+		both = c.writes.waits == 2
+		c.writes.mu.Unlock()
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(time.Hour))
+	select {
+	case err := <-wrote:
+		t.Fatalf("nobody reads, and it ended: %v", err)
+	case <-time.After(150 * time.Millisecond):
+	}
+	if _, err := io.CopyN(io.Discard, other, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := <-wrote; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A write has a deadline though nobody set one, and what somebody set holds in its place.
 func TestDeadlineOfWrites(t *testing.T) {
 	c, given, _ := aHeadConn(t)

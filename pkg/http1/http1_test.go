@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -410,6 +411,55 @@ func TestAnAnswerBeforeTheRequestWasSent(t *testing.T) {
 		}
 	}
 	r.mustDial(t, 2)
+}
+
+// unhurried has time for an answer to arrive after each write.
+type unhurried struct{ *net.TCPConn }
+
+func (u unhurried) Write(p []byte) (int, error) {
+	n, err := u.TCPConn.Write(p)
+	time.Sleep(10 * time.Millisecond)
+	return n, err
+}
+
+// An answer that is there before its read begins is read all the same, although the socket says nothing more.
+func TestAnAnswerBeforeItsRead(t *testing.T) {
+	r := raw(t, Options{}, func(_ int, c net.Conn) {
+		for from := bufio.NewReader(c); ; {
+			req, err := http.ReadRequest(from)
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, yes)
+			_, _ = io.Copy(io.Discard, req.Body)
+		}
+	})
+	dial := r.opts.Dial
+	r.opts.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return unhurried{c.(*net.TCPConn)}, nil
+	}
+	var head bytes.Buffer // with a body of four digits
+	w := bufio.NewWriter(&head)
+	if err := write(w, r.request(t.Context(), t, "POST", strings.Repeat("x", 5000))); err != nil || w.Flush() != nil {
+		t.Fatal(err)
+	}
+	exact := 2*buffer - (head.Len() - 5000)
+	for _, size := range []int{exact, exact, exact - 1, exact + 1, 9000, 5000, 10} { // the first on a new connection
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		resp, err := r.RoundTrip(r.request(ctx, t, "POST", strings.Repeat("x", size)))
+		if err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		if text, err := io.ReadAll(resp.Body); string(text) != "yes" || err != nil {
+			t.Errorf("%d bytes: %q, %v", size, text, err)
+		}
+		cancel()
+	}
+	r.mustDial(t, 1)
 }
 
 // What is dialed is what http.Transport dials, names of letters that DNS does not know included.

@@ -46,9 +46,15 @@ func (l *lent) read(fd int) (there bool) {
 func (c *conn) asked(fd int) (there bool) {
 	a := &c.asking
 	if a.by != nil {
+		looked := a.idle
 		var whole bool
-		if whole, a.err = c.send(isSilent, fd); whole || a.err != nil {
-			return !whole // the answer is still to come
+		if whole, a.err = c.send(isSilent, fd); a.err != nil {
+			return true
+		}
+		// Nothing can have come before a request of which all was sent since the look. Otherwise something may have, and the
+		// runtime have noted it before this read began: it would not say so again.
+		if whole && looked {
+			return false
 		}
 	}
 	a.n, there, a.err = readNow(fd, a.into)

@@ -2,6 +2,9 @@ package redisstate
 
 import "time"
 
+// lookPause is the shortest time between two looks at those that wait.
+const lookPause = time.Millisecond
+
 // pending are the asks of a line whose callers wait, with one timer for all: to set and to stop one for each was a third of what
 // the wait cost. The line's mutex guards it.
 type pending struct {
@@ -57,10 +60,20 @@ func (p *pending) wakeBy(at time.Time, look func()) {
 	p.timer.Reset(time.Until(at))
 }
 
-// set sets the timer anew after it went off.
+// set sets the timer anew after it went off. Those that are due at nearly the same time are looked at together: while Redis stands
+// thousands may wait, and each look passes over all.
 func (p *pending) set(look func()) {
 	p.at = time.Time{}
+	var at time.Time
 	for a := p.first; a != nil; a = a.next {
-		p.wakeBy(a.due(), look)
+		if due := a.due(); at.IsZero() || due.Before(at) {
+			at = due
+		}
+	}
+	if soonest := time.Now().Add(lookPause); !at.IsZero() && at.Before(soonest) {
+		at = soonest
+	}
+	if !at.IsZero() {
+		p.wakeBy(at, look)
 	}
 }
