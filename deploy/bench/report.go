@@ -87,9 +87,10 @@ or Cluster; nginx in front of TLS; sessions of the Realtime API.
 
 ## Why it costs what it does
 
-- Four system calls carry a request: one read and one write on either side. Two or three more find nothing: a connection to the upstream is
-  looked at before it is used again, and either side is read once too early. Head and body of a small request leave together, head and body of
-  its answer too, and what one read of a stream returned goes out in one write.
+- Four system calls carry a request: one read and one write on either side. Two more find nothing: a connection to the upstream is
+  looked at before it is used again, and the next request of a caller is read once too early. The read of the answer begins before the request
+  is sent, so that it need not be tried. Head and body of a small request leave together, head and body of its answer too, and what one read of
+  a stream returned goes out in one write.
 - A request with at most 16 KiB of body that goes upstream by HTTP/1.1 needs no goroutine of the connection there: that of its caller writes,
   reads and gives the connection back. HTTP/2, longer bodies and HTTP proxies on the way take the standard HTTP client, which has goroutines
   for each connection and hands each request and answer over to them.
@@ -116,8 +117,8 @@ and writes nothing; other parts are main, streams, large, replicas, keys, client
 
 ## 开销从何而来
 
-- 一个请求由四次系统调用承载：两侧各一次读、一次写。另有两三次读不到内容：再次使用上游连接之前先看一眼，以及两侧各有可能早读一次。小请求的头与体
-  一起发出，回答的头与体亦然；流中一次读到的内容一次写出。
+- 一个请求由四次系统调用承载：两侧各一次读、一次写。另有两次读不到内容：再次使用上游连接之前先看一眼，以及调用方的下一个请求早读一次。
+  对回答的读在请求发出之前就已开始，因此不必先试读。小请求的头与体一起发出，回答的头与体亦然；流中一次读到的内容一次写出。
 - 请求体不超过 16 KiB 且经 HTTP/1.1 发往上游的请求，上游连接一侧不需要 goroutine：由调用方的 goroutine 写、读并交还连接。HTTP/2、更长的请求体与
   途中的 HTTP 代理使用标准 HTTP 客户端，后者每个连接有自己的 goroutine，请求与回答都要转手给它们。
 - 每秒超过 50 个请求的客户端会预借约一秒的额度，因此大约每秒询问 Redis 一次，而不是每个请求一次。并发数限制无法预借：有此限制的客户端

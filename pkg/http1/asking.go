@@ -28,8 +28,8 @@ func (c *conn) hear(p []byte) (int, error) {
 	return a.n, err
 }
 
-// send sends the request, if the connection is good, and reports whether there may be an answer. If not all of it was taken it
-// may be there already.
+// send sends the request, if the connection is good, and reports whether the upstream has all of it. One that took a part only may
+// have answered that, so that it is no error.
 func (c *conn) send(isSilent func(fd int) bool, fd int) (whole bool, err error) {
 	a := &c.asking
 	w := a.by
