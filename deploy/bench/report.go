@@ -87,7 +87,7 @@ or Cluster; nginx in front of TLS; sessions of the Realtime API.
 
 ## Why it costs what it does
 
-- Four system calls carry a request: one read and one write on either side. Two more find nothing: a connection to the upstream is
+- Four system calls carry a request: one read and one write on either side. At most two more find nothing: a connection to the upstream is
   looked at before it is used again, and the next request of a caller is read once too early. The read of the answer begins before the request
   is sent, so that it need not be tried. Head and body of a small request leave together, head and body of its answer too, and what one read of
   a stream returned goes out in one write.
@@ -117,7 +117,7 @@ and writes nothing; other parts are main, streams, large, replicas, keys, client
 
 ## 开销从何而来
 
-- 一个请求由四次系统调用承载：两侧各一次读、一次写。另有两次读不到内容：再次使用上游连接之前先看一眼，以及调用方的下一个请求早读一次。
+- 一个请求由四次系统调用承载：两侧各一次读、一次写。另至多两次读不到内容：再次使用上游连接之前先看一眼，以及调用方的下一个请求早读一次。
   对回答的读在请求发出之前就已开始，因此不必先试读。小请求的头与体一起发出，回答的头与体亦然；流中一次读到的内容一次写出。
 - 请求体不超过 16 KiB 且经 HTTP/1.1 发往上游的请求，上游连接一侧不需要 goroutine：由调用方的 goroutine 写、读并交还连接。HTTP/2、更长的请求体与
   途中的 HTTP 代理使用标准 HTTP 客户端，后者每个连接有自己的 goroutine，请求与回答都要转手给它们。
