@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// deadline is that of a connection's reads, or of its writes. The server and we set one nine times for each request, and to give
+// deadline is that of a connection's reads, or of its writes. The server and we set one several times for each request, and to give
 // it to the connection moves a timer of the runtime. So it is given only one that ends sooner than that which it has; an end that
 // came too soon is put off, and what waits goes on.
 type deadline struct {

@@ -46,6 +46,17 @@ func aHeadConn(t *testing.T) (c *headConn, given *deadlines, other net.Conn) {
 	return newHeadConn(given, new(sentry)), given, other
 }
 
+// endSoon gives the connection a deadline that ends sooner than what is wanted.
+func endSoon(t *testing.T, d *deadline, wanted time.Time) {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.wanted, d.given, d.over = wanted, time.Now().Add(50*time.Millisecond), false
+	if err := d.give(d.given); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A deadline holds for the read that comes next, and again for the one after it; what was lifted holds no more.
 func TestDeadlineBeforeRead(t *testing.T) {
 	c, given, other := aHeadConn(t)
@@ -112,7 +123,6 @@ func TestDeadlineWhileReading(t *testing.T) {
 // The connection is given a deadline that ends sooner, and none that ends later: what ends too soon for it waits on.
 func TestDeadlinePutOff(t *testing.T) {
 	c, given, other := aHeadConn(t)
-	soon := func() time.Time { return time.Now().Add(50 * time.Millisecond) }
 	for range 3 { // requests of which each is there at once
 		_ = c.SetReadDeadline(time.Now().Add(time.Hour))
 		_, _ = other.Write([]byte("x"))
@@ -124,11 +134,9 @@ func TestDeadlinePutOff(t *testing.T) {
 		t.Errorf("%d deadlines were given for reads under three", n)
 	}
 	for name, wanted := range map[string]time.Time{"lifted": {}, "later": time.Now().Add(time.Hour)} {
-		_ = c.SetReadDeadline(soon())
+		endSoon(t, &c.reads, wanted)
 		read := make(chan error)
 		go func() { _, err := c.Read(make([]byte, 8)); read <- err }()
-		waitUntil(t, &c.reads)
-		_ = c.SetReadDeadline(wanted)
 		select {
 		case err := <-read:
 			t.Fatalf("%s: %v", name, err)
@@ -150,7 +158,7 @@ func TestDeadlineOfWritePutOff(t *testing.T) {
 	for i := range text {
 		text[i] = byte(i % 251)
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	endSoon(t, &c.writes, time.Time{})
 	wrote := make(chan error, 1)
 	go func() {
 		n, err := c.Write(text)
@@ -159,8 +167,6 @@ func TestDeadlineOfWritePutOff(t *testing.T) {
 		}
 		wrote <- err
 	}()
-	waitUntil(t, &c.writes)
-	_ = c.SetWriteDeadline(time.Time{})
 	select {
 	case err := <-wrote:
 		t.Fatalf("nobody reads, and it ended: %v", err)
@@ -175,54 +181,67 @@ func TestDeadlineOfWritePutOff(t *testing.T) {
 	}
 }
 
-// Of two that write, neither ends before it should because the other put the end off.
+// Of two that one end has cut short, both go on.
 func TestDeadlineOfTwo(t *testing.T) {
-	c, _, other := aHeadConn(t)
-	_ = c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-	wrote := make(chan error)
+	c, given, _ := aHeadConn(t)
+	endSoon(t, &c.writes, time.Now().Add(time.Hour))
 	for range 2 {
-		go func() { _, err := c.Write(make([]byte, 8<<20)); wrote <- err }()
-	}
-	for both := false; !both; time.Sleep(time.Millisecond) {
-		c.writes.mu.Lock()
-		both = c.writes.waits == 2
-		c.writes.mu.Unlock()
-	}
-	_ = c.SetWriteDeadline(time.Now().Add(time.Hour))
-	select {
-	case err := <-wrote:
-		t.Fatalf("nobody reads, and it ended: %v", err)
-	case <-time.After(150 * time.Millisecond):
-	}
-	if _, err := io.CopyN(io.Discard, other, 16<<20); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := <-wrote; err != nil {
-			t.Error(err)
+		if err := c.writes.begin(); err != nil {
+			t.Fatal(err)
 		}
+	}
+	time.Sleep(60 * time.Millisecond) // it has passed
+	for i := range 2 {
+		if !c.writes.tooSoon(os.ErrDeadlineExceeded) {
+			t.Errorf("writer %d is told that its time is over", i)
+		}
+	}
+	if n := given.writes.Load(); n != 2 {
+		t.Errorf("%d deadlines were given, want the one that was too soon and the one that is wanted", n)
+	}
+	c.writes.end()
+	if err := c.SetWriteDeadline(time.Now().Add(-time.Second)); err != nil || given.writes.Load() != 3 {
+		t.Errorf("%v, or the end of one that still writes was not given", err)
 	}
 }
 
 // A write has a deadline though nobody set one, and what somebody set holds in its place.
 func TestDeadlineOfWrites(t *testing.T) {
 	c, given, _ := aHeadConn(t)
-	c.writes.pause = 50 * time.Millisecond
+	write := func() error { _, err := c.Write([]byte("x")); return err }
 	for range 3 {
-		if _, err := c.Write([]byte("x")); err != nil {
+		if err := write(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := given.writes.Load(); n != 1 {
-		t.Errorf("%d deadlines were given for three writes at once", n)
+	if n := given.writes.Load(); n != 1 || time.Until(c.writes.given) < writePause/2 {
+		t.Errorf("%d deadlines were given for three writes at once, the last %v", n, c.writes.given)
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(-time.Second))
+	if err := write(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%v, under another's deadline", err)
+	}
+	_ = c.SetWriteDeadline(time.Time{})
+	if err := write(); err != nil || time.Until(c.writes.given) < writePause/2 {
+		t.Errorf("%v after that was lifted, under %v", err, c.writes.given)
+	}
+}
+
+// Who never reads ends the write in time, and one that comes long after the last has time of its own.
+func TestPauseOfWrites(t *testing.T) {
+	c, _, other := aHeadConn(t)
+	c.writes.pause = 50 * time.Millisecond
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * c.writes.pause) // what was given has passed
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Errorf("a later write: %v", err)
 	}
 	if n, err := c.Write(make([]byte, 16<<20)); !errors.Is(err, os.ErrDeadlineExceeded) || n == 0 {
 		t.Errorf("nobody reads: wrote %d, %v", n, err)
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(-time.Second))
-	if _, err := c.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("%v, under another's deadline", err)
-	}
+	other.Close()
 }
 
 // waitUntil waits until something waits under the deadline.

@@ -25,8 +25,7 @@ end
 
 local t = redis.call('TIME')
 redis.call('HSETNX', KEYS[1], 'since', t[1])
--- All totals are read at once and written at once: to add to each by itself costs three times as much. Beyond 2^53 they are
--- rounded. A field that is no number any more begins anew: a script that fails half way would be worse.
+-- All totals are read at once and written at once, by two commands and not by a hundred. Beyond 2^53 they are rounded. A field that is no number any more begins anew: a script that fails half way would be worse.
 local fields, totals = {}, {}
 for _ = 1, tonumber(ARGV[counted]) do
   local field, amount = take(), tonumber(take())

@@ -23,9 +23,9 @@ const (
 	mostWays = 4
 )
 
-// line is where spendings wait for a trip to Redis. One that comes when none is on its way goes at once, by itself. Those that
-// come meanwhile go together when it is back: a trip costs as much as a third of a request, and costs it once for all that take
-// part. At a low rate nobody waits: one of those that wait carries the others. It is the youngest,
+// line is where spendings wait for a trip to Redis. One that comes when none is on its way goes at once, with those that are
+// about to ask. Those that come meanwhile go together when it is back: a trip costs as much as a third of a request, and costs it
+// once for all that take part. At a low rate nobody waits: one of those that wait carries the others. It is the youngest,
 // which can wait for longest. A second trip at once makes both emptier, and saves nobody anything.
 type line struct {
 	carry func(ctx context.Context, asks []*ask) // one trip; every ask has its verdict or error after it
@@ -72,7 +72,7 @@ func (l *line) spend(ctx context.Context, a *ask) (state.Verdict, error) {
 	if l.mu.Lock(); l.trips == 0 {
 		l.trips++
 		l.mu.Unlock()
-		a.at, a.told = 0, true
+		a.at = 0
 		l.lead(ctx, a)
 		return a.verdict, a.err
 	}
@@ -87,7 +87,7 @@ func (l *line) spend(ctx context.Context, a *ask) (state.Verdict, error) {
 	case told := <-a.turn:
 		return l.obey(ctx, a, told)
 	case <-ctx.Done():
-		return l.leave(a, ctx.Err())
+		return l.leave(ctx, a)
 	}
 }
 
@@ -126,7 +126,8 @@ func (l *line) lead(ctx context.Context, a *ask) {
 }
 
 // leave gives up the wait. Of an ask that is on its way nobody knows then what becomes of it.
-func (l *line) leave(a *ask, why error) (state.Verdict, error) {
+func (l *line) leave(ctx context.Context, a *ask) (state.Verdict, error) {
+	why := ctx.Err()
 	l.mu.Lock()
 	told, aboard := a.told, a.aboard
 	if !told {
@@ -137,7 +138,7 @@ func (l *line) leave(a *ask, why error) (state.Verdict, error) {
 	switch {
 	case told:
 		if turn := <-a.turn; turn != lead {
-			return l.obey(nil, a, turn)
+			return l.obey(ctx, a, turn)
 		}
 		l.next(false)
 		return state.Verdict{}, unsent(why)
@@ -155,16 +156,13 @@ func (l *line) tellLocked(a *ask, is turn) {
 	a.turn <- is
 }
 
-// takeLocked takes the ask out of the line, and says how many that wait have come before it.
-func (l *line) takeLocked(a *ask) (at int) {
+// takeLocked takes the ask out of the line.
+func (l *line) takeLocked(a *ask) {
 	l.pending.remove(a)
-	if a.aboard {
-		return 0
-	}
-	if at = slices.Index(l.waiting, a); at >= 0 {
+	if !a.aboard { // it waits
+		at := slices.Index(l.waiting, a)
 		l.waiting = slices.Delete(l.waiting, at, at+1)
 	}
-	return at
 }
 
 // look tells those whose time is over. Of those that have waited for too long it has one lead a trip of its own, with the others.

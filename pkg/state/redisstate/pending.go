@@ -5,8 +5,8 @@ import "time"
 // lookPause is the shortest time between two looks at those that wait.
 const lookPause = time.Millisecond
 
-// pending are the asks of a line whose callers wait, with one timer for all: to set and to stop one for each was a third of what
-// the wait cost. The line's mutex guards it.
+// pending are the asks of a line whose callers wait, with one timer for all, which hardly ever goes off: each would set and stop one
+// for nothing. The line's mutex guards it.
 type pending struct {
 	first, last *ask
 	timer       *time.Timer
