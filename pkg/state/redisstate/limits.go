@@ -36,19 +36,19 @@ func unix(t time.Time) int64 {
 	return t.Unix()
 }
 
-// balance reads the values of a charge.
-func balance(c state.Charge, taken, reset, start int64) state.Balance {
+// balance is what a charge finds left.
+func balance(c state.Charge, is standing) state.Balance {
 	b := state.Balance{Limit: c.Limit, Reset: -1}
 	switch {
 	case c.Slots > 0:
-		b.Left = max(c.Slots-taken, 0)
+		b.Left = max(c.Slots-is.taken, 0)
 	case c.Rate.Count > 0:
-		b.Reset = time.Duration(taken) * time.Microsecond
+		b.Reset = time.Duration(is.taken) * time.Microsecond
 		b.Left = c.Rate.Units(c.Rate.Tolerance() - b.Reset)
 	default:
-		b.Left, b.Reset = max(c.Quota.Limit-taken, 0), span(reset)
-		if start != 0 {
-			b.Start = time.Unix(start, 0)
+		b.Left, b.Reset = max(c.Quota.Limit-is.taken, 0), span(is.reset)
+		if is.start != 0 {
+			b.Start = time.Unix(is.start, 0)
 		}
 	}
 	return b

@@ -98,12 +98,15 @@ func TestWrongClocks(t *testing.T) {
 	now := time.Now()
 	spend := func(at time.Time) int64 {
 		q := state.Quota{Limit: 3, Period: proxy.Hour}
+		var ask flat
+		ask.text("")
+		ask.number(1)
 		reply, err := s.spend.Run(t.Context(), s.hot, s.limitKeys("c:one"), limitsLife.Milliseconds(), 0, 0, 1,
-			"requests/hour", "quota", q.Limit, unix(q.Start(at)), unix(q.End(at)), "", 1).Int64Slice()
+			"requests/hour", "quota", q.Limit, unix(q.Start(at)), unix(q.End(at)), ask.pack()).Int64Slice()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return reply[2]
+		return reply[3]
 	}
 	admitted := 0
 	for range 5 {

@@ -4,15 +4,22 @@
 -- KEYS  limits (hash), open reservations (sorted set), slots (sorted set)
 -- ARGV[1..3]  ms that an unheard reservation is remembered; time to live of a quota that never ends, ms; number of limits
 -- then for each limit four values, name, kind, and   rate: tolerance us, 0   quota: start, end (unix s, 0: never)
--- then for each reservation: its name, 0, or 1 if the answer of its spending was lost, or 2 if it corrects what was charged
--- under another name; number of amounts, and for each amount
+-- then a list in MessagePack: of each reservation its name, 0, or 1 if the answer of its spending was lost, or 2 if it corrects
+-- what was charged under another name; number of amounts, and for each amount
 --   limit, and what was spent less what was charged (rate: as a span, us), and of an unheard one all that was spent
 -- It is allowed when Redis is out of memory: it frees more than it takes, and who was charged too much is waiting.
 local call, match, format, max = redis.call, string.match, string.format, math.max
 local t = call('TIME')
 local now = tonumber(t[1]) * 1000000 + tonumber(t[2])
 local ms = math.floor(now / 1000)
+local names, quotas, firsts, seconds = {}, {}, {}, {}
 local limits = tonumber(ARGV[3])
+for k = 1, limits do
+  local at = 4 * k
+  names[k], quotas[k] = ARGV[at], ARGV[at + 1] == 'quota'
+  firsts[k], seconds[k] = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+end
+local all = cmsgpack.unpack(ARGV[4 + 4 * limits])
 
 -- What stands of each name is read once: a limit that was changed meanwhile is here under both its shapes.
 local held, life = {}, 0
@@ -49,25 +56,25 @@ call('HLEN', KEYS[1]) -- all types are as they should be, so that nothing fails 
 local slots = call('ZCARD', KEYS[3])
 call('ZREMRANGEBYSCORE', KEYS[2], '-inf', format('%.0f', ms))
 local gone, marked, told = {}, false, format('%.0f', ms + tonumber(ARGV[1]))
-local i = 4 + 4 * limits
-while i <= #ARGV do
-  local reservation, how, amounts = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+local i, last = 1, #all
+while i <= last do
+  local reservation, how, amounts = all[i], all[i + 1], all[i + 2]
   local open = call('ZREM', KEYS[2], reservation) == 1
-  local apply = open or how ~= '0' and not call('ZSCORE', KEYS[2], '~' .. reservation)
-  local width = how == '1' and 3 or 2
+  local apply = open or how ~= 0 and not call('ZSCORE', KEYS[2], '~' .. reservation)
+  local width = how == 1 and 3 or 2
   i = i + 3
   for a = i, i + (amounts - 1) * width, width do
-    local k = 4 * tonumber(ARGV[a])
-    if apply and ARGV[k + 1] == 'quota' then
-      quota(ARGV[k], tonumber(ARGV[k + 2]), tonumber(ARGV[k + 3]), tonumber(how == '1' and not open and ARGV[a + 2] or ARGV[a + 1]))
-    elseif apply and (open or how == '2') then
-      rate(ARGV[k], tonumber(ARGV[k + 2]), tonumber(ARGV[a + 1]))
+    local k = all[a]
+    if apply and quotas[k] then
+      quota(names[k], firsts[k], seconds[k], how == 1 and not open and all[a + 2] or all[a + 1])
+    elseif apply and (open or how == 2) then
+      rate(names[k], firsts[k], all[a + 1])
     end
   end
   i = i + amounts * width
   if apply then
     gone[#gone + 1] = reservation
-    if how ~= '0' then
+    if how ~= 0 then
       call('ZADD', KEYS[2], told, '~' .. reservation)
       marked = true
     end

@@ -31,58 +31,85 @@ type settling struct {
 	subject string
 	n       int              // reservations
 	limits  []state.Spending // without amounts
-	told    []any            // of the reservations
+	told    flat             // of the reservations
 }
+
+// How a reservation is settled, as settle.lua knows it.
+const (
+	heard = iota
+	unheardOf
+	apart
+)
 
 func (s *settling) add(one *state.Settlement) {
 	s.n++
-	how := 0
+	how := heard
 	switch {
 	case one.Unheard:
-		how = 1
+		how = unheardOf
 	case one.Apart:
-		how = 2
+		how = apart
 	}
-	s.told = append(s.told, one.Reservation, how, 0)
-	n, count := len(s.told)-1, 0
-	for _, a := range one.Amounts {
-		change := a.Spent - a.Cost
-		switch rate := a.Rate.Count > 0; {
-		case a.Slots > 0, change == 0 && (rate || !one.Unheard):
-			continue // a slot is freed, and what was charged was spent
-		case rate:
-			change = a.Rate.Span(change).Microseconds()
+	var amounts int64
+	for i := range one.Amounts {
+		if _, counts := changeOf(&one.Amounts[i], one.Unheard); counts {
+			amounts++
 		}
-		s.told = append(s.told, s.limit(a), change)
+	}
+	s.told.text(one.Reservation)
+	s.told.number(int64(how))
+	s.told.number(amounts)
+	for i := range one.Amounts {
+		a := &one.Amounts[i]
+		change, counts := changeOf(a, one.Unheard)
+		if !counts {
+			continue
+		}
+		s.told.number(s.limit(a))
+		s.told.number(change)
 		if one.Unheard {
-			s.told = append(s.told, a.Spent)
+			s.told.number(a.Spent)
 		}
-		count++
 	}
-	s.told[n] = count
+}
+
+// changeOf is by how much what was charged is to be changed. Not counted is a slot, which is freed, and what was spent as it was
+// charged.
+func changeOf(a *state.Spending, unheard bool) (change int64, counts bool) {
+	change = a.Spent - a.Cost
+	rate := a.Rate.Count > 0
+	if a.Slots > 0 || change == 0 && (rate || !unheard) {
+		return 0, false
+	}
+	if rate {
+		change = a.Rate.Span(change).Microseconds()
+	}
+	return change, true
 }
 
 // limit is the number of a limit in this run.
-func (s *settling) limit(a state.Spending) int {
-	a.Cost, a.Spent = 0, 0
+func (s *settling) limit(a *state.Spending) int64 {
 	for i := range s.limits {
-		if l := &s.limits[i]; l.Charge == a.Charge && l.Start.Equal(a.Start) {
-			return i + 1
+		if l := &s.limits[i]; sameLimit(&l.Charge, &a.Charge) && l.Start.Equal(a.Start) {
+			return int64(i + 1)
 		}
 	}
-	s.limits = append(s.limits, a)
-	return len(s.limits)
+	limit := *a
+	limit.Cost, limit.Spent = 0, 0
+	s.limits = append(s.limits, limit)
+	return int64(len(s.limits))
 }
 
 func (s *settling) args() []any {
-	args := make([]any, 0, 3+4*len(s.limits)+len(s.told))
+	args := make([]any, 0, 3+4*len(s.limits)+1)
 	args = append(args, state.OpenLife.Milliseconds(), quotaLife.Milliseconds(), len(s.limits))
-	for _, l := range s.limits {
+	for i := range s.limits {
+		l := &s.limits[i]
 		if l.Rate.Count > 0 {
 			args = append(args, l.Limit, "rate", l.Rate.Tolerance().Microseconds(), 0)
 		} else {
 			args = append(args, l.Limit, "quota", unix(l.Start), unix(l.Quota.End(l.Start)))
 		}
 	}
-	return append(args, s.told...)
+	return append(args, s.told.pack())
 }

@@ -6,9 +6,10 @@
 --   rate:  tolerance us (the span of the burst), 0, 0
 --   quota: limit, start of the period (unix s), end of the period (unix s, 0: never), all as the replica sees it
 --   slots: how many there are, 0, 0
--- then for each ask its reservation, empty: none, and what it takes of each limit: span us, units, slots
--- Returns for each limit two values: of a quota ms to the end of the period (-1: never) and its start, else 0, 0; then for each
--- ask {refused (index or 0), wait ms (-1: never)} and of each limit, after it: debt us, units used, slots held.
+-- then a list in MessagePack: of each ask its reservation, empty: none, and what it takes of each limit: span us, units, slots
+-- Returns for each limit three values: of a quota ms to the end of the period (-1: never) and its start, else 0, 0; and before the
+-- asks: debt us, units used, slots held. Then for each ask 0: it took all, -1: it had already, or which limit refused; and at
+-- last for each that was refused ms to wait (-1: never).
 -- Rates are kept as "arrival:tolerance" in us of Redis time (GCRA), quotas as "start:used", reservations and slots by
 -- their end in ms. Everything is read, and so of the right type, before anything is written. What does not depend on the
 -- ask is done once: of a hundred asks together each costs about an eighth of what one costs by itself.
@@ -18,7 +19,7 @@ local now = tonumber(t[1]) * 1000000 + tonumber(t[2])
 local ms = math.floor(now / 1000)
 local passed = format('%.0f', ms) -- a number that is given to a call is written anew by each
 local limits = tonumber(ARGV[4])
-local first, names = 5 + 5 * limits, {}
+local asks, width, names = cmsgpack.unpack(ARGV[5 + 5 * limits]), limits + 1, {}
 for k = 1, limits do names[k] = ARGV[5 * k] end
 local stored = call('HMGET', KEYS[1], unpack(names))
 
@@ -45,12 +46,12 @@ for k = 1, limits do
     was = call('ZCOUNT', KEYS[3], '(' .. passed, '+inf')
   end
   taken[k], most[k], kinds[k], ends[k] = was, a, kind, second
-  out[2 * k - 1], out[2 * k] = second, third
+  out[3 * k - 2], out[3 * k - 1], out[3 * k] = second, third, was
 end
 
 local known, asked = {}, {}
-for i = first, #ARGV, limits + 1 do
-  local reservation = ARGV[i]
+for i = 1, #asks, width do
+  local reservation = asks[i]
   if reservation ~= '' then
     asked[#asked + 1] = reservation
     asked[#asked + 1] = '~' .. reservation
@@ -69,14 +70,16 @@ local function wait(k, cost)
   if cost > most[k] then return -1 end
   return kinds[k] == 'rate' and math.ceil((taken[k] + cost - most[k]) / 1000) or ends[k]
 end
-local costs, changed, open, held, o = {}, {}, {}, {}, 2 * limits
+local costs, changed, open, held, waits, o = {}, {}, {}, {}, {}, 3 * limits
 local opened, holds = format('%.0f', ms + tonumber(ARGV[2])), format('%.0f', ms + tonumber(ARGV[3])) -- once, not by each call
-for i = first, #ARGV, limits + 1 do
-  local reservation = ARGV[i]
+for i = 1, #asks, width do
+  local reservation = asks[i]
   local refused, longest, takes, slot = 0, 0, false, false
-  if not known[reservation] then
+  if known[reservation] then
+    refused = -1
+  else
     for k = 1, limits do
-      local cost = tonumber(ARGV[i + k])
+      local cost = asks[i + k]
       costs[k] = cost
       if cost > 0 then
         takes = true
@@ -104,11 +107,11 @@ for i = first, #ARGV, limits + 1 do
       end
     end
   end
-  out[o + 1], out[o + 2] = refused, longest
-  o = o + 2
-  for k = 1, limits do out[o + k] = taken[k] end
-  o = o + limits
+  o = o + 1
+  out[o] = refused
+  if refused > 0 then waits[#waits + 1] = longest end
 end
+for i = 1, #waits do out[o + i] = waits[i] end
 
 local writes, life = {}, tonumber(ARGV[1])
 for k = 1, limits do
@@ -118,7 +121,7 @@ for k = 1, limits do
       writes[#writes + 1] = format('%.0f:%.0f', now + taken[k], most[k])
       life = max(life, taken[k] / 1000 + 60000)
     else
-      writes[#writes + 1] = format('%.0f:%.0f', out[2 * k], taken[k])
+      writes[#writes + 1] = format('%.0f:%.0f', out[3 * k - 1], taken[k])
     end
   end
 end

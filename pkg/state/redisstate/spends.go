@@ -101,17 +101,22 @@ func sameLimits(a, b []state.Charge) bool {
 	if len(a) != len(b) {
 		return false
 	}
-	for i, c := range a {
-		if c.Cost = b[i].Cost; c != b[i] {
+	for i := range a {
+		if !sameLimit(&a[i], &b[i]) {
 			return false
 		}
 	}
 	return true
 }
 
+// sameLimit reports whether two charges differ by their costs only.
+func sameLimit(a, b *state.Charge) bool {
+	return a.Limit == b.Limit && a.Slots == b.Slots && a.Rate == b.Rate && a.Quota == b.Quota
+}
+
 func (t *together) args(now time.Time) []any {
 	charges := t.asks[0].charges
-	args, life := make([]any, 4, 4+5*len(charges)+len(t.asks)*(1+len(charges))), limitsLife
+	args, life := make([]any, 4, 4+5*len(charges)+1), limitsLife
 	for _, c := range charges {
 		switch {
 		case c.Slots > 0:
@@ -125,16 +130,15 @@ func (t *together) args(now time.Time) []any {
 		}
 	}
 	args[0], args[1], args[2], args[3] = life.Milliseconds(), state.OpenLife.Milliseconds(), state.SlotLife.Milliseconds(), len(charges)
+	var asks flat
+	asks.grow(len(t.asks) * (20 + 9*len(charges)))
 	for _, a := range t.asks {
-		args = append(args, a.reservation)
+		asks.text(a.reservation)
 		for _, c := range a.charges {
-			if c.Slots == 0 && c.Rate.Count > 0 {
-				c.Cost = c.Rate.Span(c.Cost).Microseconds()
-			}
-			args = append(args, c.Cost)
+			asks.number(costOf(c))
 		}
 	}
-	return args
+	return append(args, asks.pack())
 }
 
 // answer gives each ask its verdict.
@@ -147,22 +151,48 @@ func (t *together) answer(reply *redis.Cmd) {
 	default:
 		err = unsent(err)
 	}
-	limits := len(t.asks[0].charges)
-	for i, a := range t.asks {
-		if a.err = err; err == nil {
-			a.verdict = verdict(values[:2*limits], values[2*limits+i*(2+limits):], a.charges)
+	if err != nil {
+		for _, a := range t.asks {
+			a.err = err
 		}
+		return
+	}
+	charges := t.asks[0].charges
+	limits := make([]standing, len(charges))
+	for i := range limits {
+		limits[i] = standing{values[3*i], values[3*i+1], values[3*i+2]}
+	}
+	told := values[3*len(limits):]
+	waits := told[len(t.asks):]
+	for i, a := range t.asks {
+		v := state.Verdict{OK: told[i] <= 0}
+		switch refused := told[i]; {
+		case refused > 0:
+			v.Refused, v.RetryAfter = a.charges[refused-1].Limit, span(waits[0])
+			waits = waits[1:]
+		case refused == 0:
+			for k, c := range a.charges {
+				limits[k].taken += costOf(c)
+			}
+		}
+		v.Balances = make([]state.Balance, len(limits))
+		for k, l := range limits {
+			v.Balances[k] = balance(a.charges[k], l)
+		}
+		a.verdict, a.err = v, nil
 	}
 }
 
-// verdict reads what was said of the limits, two values of each, and of one ask.
-func verdict(limits, reply []int64, charges []state.Charge) state.Verdict {
-	v := state.Verdict{OK: reply[0] == 0, RetryAfter: span(reply[1]), Balances: make([]state.Balance, len(charges))}
-	if !v.OK {
-		v.Refused = charges[reply[0]-1].Limit
+// standing is what spend.lua says of a limit.
+type standing struct {
+	reset, start int64 // of a quota: ms to the end of the period, negative: never; and unix s of its start
+	taken        int64 // debt in us, units used, or slots held
+}
+
+// costOf is what a charge adds to what is taken.
+func costOf(c state.Charge) int64 {
+	if c.Slots == 0 && c.Rate.Count > 0 {
+		return c.Rate.Span(c.Cost).Microseconds()
 	}
-	for i, c := range charges {
-		v.Balances[i] = balance(c, reply[2+i], limits[2*i], limits[2*i+1])
-	}
-	return v
+	return c.Cost
 }
