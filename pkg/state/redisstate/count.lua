@@ -3,8 +3,9 @@
 -- KEYS  totals (hash), number of the replica's last part, requests (stream), then for minute, hour and day a hash of
 --       each kind of series
 -- ARGV  ms that the number is kept, number of the part (from 1), most series of a step, most requests, ms that a request
---       is kept, ms that a minute, an hour, a day is kept; how many totals, series of each kind, and requests follow;
---       then a field and an amount for each total, an id and "amount amount ..." for each series, a text for each request
+--       is kept, ms that a minute, an hour, a day is kept; how many totals, series of each kind, and entries of requests
+--       follow; then a field and an amount for each total, an id and "amount amount ..." for each series, and for each entry
+--       its requests and how many they are
 -- What is read before the first write fails on a key of another type.
 if tonumber(ARGV[2]) <= (tonumber(redis.call('GET', KEYS[2]) or '0') or 0) then return 0 end
 redis.call('HLEN', KEYS[1])
@@ -103,13 +104,35 @@ for kind = 1, kinds do
   end
 end
 
-local requests = tonumber(ARGV[counted + kinds + 1])
-for _ = 1, requests do redis.call('XADD', KEYS[3], '*', 'r', take()) end
-if requests > 0 then
+-- Requests lie several in one entry: an entry by itself costs as much as all else that is done for one. Each entry has the
+-- number of all so far, so that what is behind the first is known without a counter that could be wrong.
+local entries = tonumber(ARGV[counted + kinds + 1])
+if entries > 0 then
+  local stream, most = KEYS[3], tonumber(ARGV[4])
+  -- number is that of an entry; those of a version before have none, and one request each.
+  local function number(found)
+    local fields = found[1] and found[1][2] or {}
+    for i = 1, #fields, 2 do
+      if fields[i] == 'n' then return tonumber(fields[i + 1]) end
+    end
+  end
+  local length, added = redis.call('XLEN', stream), 0
+  local first = length == 0 and 0 or number(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1))
+  local n = number(redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)) or (first or 0) + length
+  for _ = 1, entries do
+    local requests, many = take(), tonumber(take())
+    n, added = n + many, added + many
+    redis.call('XADD', stream, '*', 'r', requests, 'n', string.format('%.0f', n))
+  end
+  length = length + entries
+  if first and n - first > most then -- about as many entries as have what is too much
+    redis.call('XTRIM', stream, 'MAXLEN', '~', math.floor(length * most / (n - first)))
+  elseif not first and n > most then
+    redis.call('XTRIM', stream, 'MAXLEN', '~', math.max(length - added, 0))
+  end
   local oldest = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) - tonumber(ARGV[5])
-  redis.call('XTRIM', KEYS[3], 'MAXLEN', '~', ARGV[4])
-  redis.call('XTRIM', KEYS[3], 'MINID', '~', string.format('%.0f', oldest))
-  redis.call('PEXPIRE', KEYS[3], ARGV[5])
+  redis.call('XTRIM', stream, 'MINID', '~', string.format('%.0f', oldest))
+  redis.call('PEXPIRE', stream, ARGV[5])
 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[1])
 return 1

@@ -38,7 +38,7 @@ type splitting struct {
 	weight   int
 	totals   []any
 	series   [len(state.Kinds)][]any
-	requests []any
+	requests entries
 }
 
 // split makes the parts of a batch.
@@ -57,7 +57,7 @@ func (s *Store) split(b state.Batch) []part {
 	}
 	for _, text := range b.Requests {
 		p.add(requestWeight + len(text)/heavyBytes)
-		p.requests = append(p.requests, text)
+		p.requests.add(text)
 	}
 	p.end()
 	return p.parts
@@ -100,10 +100,11 @@ func (p *splitting) end() {
 	for _, series := range p.series {
 		args = append(args, len(series)/2)
 	}
-	args = append(args, len(p.requests))
-	args = slices.Concat(args, p.totals, slices.Concat(p.series[:]...), p.requests)
+	requests := p.requests.args()
+	args = append(args, len(requests)/2)
+	args = slices.Concat(args, p.totals, slices.Concat(p.series[:]...), requests)
 	p.parts = append(p.parts, part{p.s.countKeys(p.at, p.source), args})
-	p.weight, p.totals, p.series, p.requests = 0, nil, [len(state.Kinds)][]any{}, nil
+	p.weight, p.totals, p.series, p.requests = 0, nil, [len(state.Kinds)][]any{}, entries{}
 }
 
 // countKeys are the keys of count.lua for a batch of that time from that source.
