@@ -80,10 +80,3 @@ func (d *deadline) tooSoon(err error) bool {
 	}
 	return d.wanted != d.given && time.Until(d.wanted) > 0 && d.giveLocked() == nil
 }
-
-// passed reports whether what is wanted has passed.
-func (d *deadline) passed() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return !d.wanted.IsZero() && time.Until(d.wanted) <= 0
-}

@@ -5,13 +5,15 @@ import (
 	"time"
 )
 
-// youth is the time between two looks at the requests that run. Before the second the server's wait for the caller's end does
-// not ask the kernel: to ask, to be told that there is nothing, and to be interrupted with a deadline when the answer has gone
-// is a fifteenth of what a small request costs, and most are answered by then. Of others it is noticed up to two looks late that the
-// caller has left, which is about when an attempt begins to follow him.
+// While a request runs, net/http reads a byte ahead of it, on a goroutine of its own, to notice that the caller leaves; it interrupts
+// that and waits for its end when the answer has gone. That is a fifteenth of what a small request costs. So the byte is not read
+// for it (see headConn.Read), but here, and only for requests that are no longer young. It is noticed up to two looks late that
+// the caller has left, which is about when an attempt begins to follow him.
+
+// youth is the time between two looks at the requests that run: most have been answered by the second.
 const youth = 25 * time.Millisecond
 
-// sentry wakes what has watched for long enough, with one timer for all.
+// sentry looks at all requests that run, with one timer.
 type sentry struct {
 	mu    sync.Mutex // guards the rest, and all watches
 	first *watch     // of a list
@@ -20,22 +22,29 @@ type sentry struct {
 	round int  // looks so far
 }
 
-// watch is a read that waits, without a system call, until it is old enough for one or has to end.
+// watch is that for the end of one connection.
 type watch struct {
 	sentry     *sentry
-	woken      chan struct{} // capacity 1
-	waits      bool
-	round      int // in which it began
+	read       func()        // reads ahead until it has ended or is to
+	ended      chan struct{} // capacity 1; that reading has
+	waits      bool          // to be old enough
+	reads      bool          // and nobody has waited for its end
+	round      int           // in which it began
 	next, prev *watch
 }
 
-func newWatch(s *sentry) watch { return watch{sentry: s, woken: make(chan struct{}, 1)} }
+func newWatch(s *sentry, read func()) watch {
+	return watch{sentry: s, read: read, ended: make(chan struct{}, 1)}
+}
 
-// begin has the watch woken, by the sentry at the latest.
+// begin has the watch begin when the request that runs is old enough.
 func (w *watch) begin() {
 	s := w.sentry
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if w.waits || w.reads {
+		return
+	}
 	if w.waits, w.round, w.next = true, s.round, s.first; w.next != nil {
 		w.next.prev = w
 	}
@@ -43,14 +52,21 @@ func (w *watch) begin() {
 	s.setLocked()
 }
 
-// wake ends the watch, if one goes on.
-func (w *watch) wake() {
+// end ends it, and reports whether it has begun to read: that is then to be interrupted, and its end to be waited for.
+func (w *watch) end() (reads bool) {
 	w.sentry.mu.Lock()
 	defer w.sentry.mu.Unlock()
-	w.wakeLocked()
+	w.leaveLocked()
+	reads, w.reads = w.reads, false
+	return reads
 }
 
-func (w *watch) wakeLocked() {
+func (w *watch) look() {
+	w.read()
+	w.ended <- struct{}{}
+}
+
+func (w *watch) leaveLocked() {
 	if !w.waits {
 		return
 	}
@@ -63,7 +79,6 @@ func (w *watch) wakeLocked() {
 		w.next.prev = w.prev
 	}
 	w.waits, w.next, w.prev = false, nil, nil
-	w.woken <- struct{}{}
 }
 
 // setLocked has the timer run while anything waits.
@@ -79,7 +94,7 @@ func (s *sentry) setLocked() {
 	s.runs = true
 }
 
-// look wakes those that have seen two looks.
+// look lets those read that have seen two looks.
 func (s *sentry) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +103,9 @@ func (s *sentry) look() {
 	for w := s.first; w != nil; {
 		next := w.next
 		if s.round-w.round >= 2 {
-			w.wakeLocked()
+			w.leaveLocked()
+			w.reads = true
+			go w.look()
 		}
 		w = next
 	}

@@ -3,14 +3,13 @@ package edge
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -22,71 +21,109 @@ func aServing(t *testing.T) (c *headConn, given *deadlines, other net.Conn) {
 	return c, given, other
 }
 
-// waitWatching waits until the read of the connection watches.
-func waitWatching(t *testing.T, c *headConn) {
+// watched reports whether the connection is in the sentry's list, and whether it reads ahead.
+func watched(c *headConn) (waits, reads bool) {
+	c.watch.sentry.mu.Lock()
+	defer c.watch.sentry.mu.Unlock()
+	return c.watch.waits, c.watch.reads
+}
+
+// readAhead does what the server does when it has read a request: it waits for a byte of the next.
+func readAhead(t *testing.T, c *headConn) {
 	t.Helper()
-	for waits := false; !waits; time.Sleep(100 * time.Microsecond) {
-		c.watch.sentry.mu.Lock()
-		waits = c.watch.waits
-		c.watch.sentry.mu.Unlock()
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err != nil {
+		t.Fatalf("read %d, %v", n, err)
 	}
 }
 
-// The server's wait for the end of its caller is interrupted when the answer has gone, and the connection was not touched.
-func TestWatchInterrupted(t *testing.T) {
+// waitReading waits until the request is old enough for the watch to read.
+func waitReading(t *testing.T, c *headConn) {
+	t.Helper()
+	for reads := false; !reads; time.Sleep(time.Millisecond) {
+		_, reads = watched(c)
+	}
+}
+
+// The connection of a request that is answered while it is young is not touched, and what came meanwhile is of the next.
+func TestWatchOfTheYoung(t *testing.T) {
 	c, given, other := aServing(t)
-	_, _ = other.Write([]byte("x")) // of the next request
-	read := make(chan error)
-	for _, before := range []bool{false, true} {
-		if before { // the interruption comes first
-			_ = c.SetReadDeadline(time.Unix(1, 0))
-		}
-		go func() { _, err := c.Read(make([]byte, 1)); read <- err }()
-		if !before {
-			waitWatching(t, c)
-			_ = c.SetReadDeadline(time.Unix(1, 0))
-		}
-		if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("before %v: %v", before, err)
-		}
-		_ = c.SetReadDeadline(time.Time{})
+	_, _ = other.Write([]byte("x"))
+	readAhead(t, c)
+	if waits, _ := watched(c); !waits {
+		t.Error("it is not watched")
 	}
-	if n := given.reads.Load(); n != 0 {
-		t.Errorf("%d deadlines were given", n)
+	c.done()
+	readAhead(t, c) // of a server that was slow to begin
+	if waits, reads := watched(c); waits || reads || given.reads.Load() != 0 {
+		t.Errorf("watched %v, %v, and %d deadlines were given", waits, reads, given.reads.Load())
 	}
+	time.Sleep(3 * youth)
 	c.state(http.StateIdle)
 	if n, err := c.Read(make([]byte, 8)); n != 1 || err != nil {
 		t.Errorf("the next request: %d, %v", n, err)
 	}
 }
 
-// A request that is no longer young reads; so does what is read byte by byte where no request runs.
-func TestWatchEnds(t *testing.T) {
+// One that is old is watched by a read, which ends with it; a byte that it has got is the first of the next request.
+func TestWatchOfTheOld(t *testing.T) {
+	for name, early := range map[string]string{"silence": "", "a request ahead": "xy"} {
+		t.Run(name, func(t *testing.T) {
+			c, _, other := aServing(t)
+			left := make(chan struct{})
+			c.leave = sync.OnceFunc(func() { close(left) })
+			readAhead(t, c)
+			waitReading(t, c)
+			if _, err := other.Write([]byte(early)); err != nil {
+				t.Fatal(err)
+			}
+			for had := false; !had && early != ""; time.Sleep(time.Millisecond) {
+				c.mu.Lock()
+				had = len(c.ahead) > 0
+				c.mu.Unlock()
+			}
+			c.done()
+			c.state(http.StateIdle)
+			if early == "" {
+				_, _ = other.Write([]byte("xy"))
+			}
+			got := make([]byte, 2)
+			if _, err := io.ReadFull(c, got); string(got) != "xy" || err != nil {
+				t.Errorf("the next request: %q, %v", got, err)
+			}
+			select {
+			case <-left:
+				t.Error("the caller has left")
+			default:
+			}
+		})
+	}
+}
+
+// Who takes the connection has all of it, and the requests of one that is closed end.
+func TestWatchTaken(t *testing.T) {
 	c, _, other := aServing(t)
-	_, _ = other.Write([]byte("xyz"))
-	b := make([]byte, 1)
-	if n, err := c.Read(b); n != 1 || err != nil || c.watch.sentry.round < 2 {
-		t.Errorf("read %d, %v at look %d", n, err, c.watch.sentry.round)
-	}
+	var left atomic.Bool
+	c.leave = func() { left.Store(true) }
+	readAhead(t, c)
+	waitReading(t, c)
 	c.state(http.StateHijacked)
-	rounds := c.watch.sentry.round
-	if n, err := c.Read(b); n != 1 || err != nil || c.watch.sentry.round != rounds {
-		t.Errorf("hijacked: read %d, %v", n, err)
+	_, _ = other.Write([]byte("x"))
+	if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Errorf("read %d, %v", n, err)
 	}
-	c.state(http.StateActive)
-	read := make(chan error)
-	go func() {
-		_, _ = c.Read(b)
-		_, err := c.Read(b)
-		read <- err
-	}()
-	waitWatching(t, c)
 	c.Close()
-	if err := <-read; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("closed: %v", err)
+	if left.Load() {
+		t.Error("closing what was taken ends the request")
 	}
-	if c.watch.sentry.first != nil {
-		t.Error("it is still watched")
+	c.done()
+	if !left.Load() {
+		t.Error("the context of a connection that is over is kept")
+	}
+	c, _, _ = aServing(t)
+	c.leave = func() { left.Store(true) }
+	left.Store(false)
+	if c.Close(); !left.Load() {
+		t.Error("closing does not end the request")
 	}
 }
 
