@@ -127,8 +127,8 @@ if entries > 0 then
   length = length + entries
   if first and n - first > most then -- about as many entries as have what is too much
     redis.call('XTRIM', stream, 'MAXLEN', '~', math.floor(length * most / (n - first)))
-  elseif not first and n > most then
-    redis.call('XTRIM', stream, 'MAXLEN', '~', math.max(length - added, 0))
+  elseif not first and n > most then -- as many as have come
+    redis.call('XTRIM', stream, 'MAXLEN', '=', math.max(length - added, 0))
   end
   local oldest = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) - tonumber(ARGV[5])
   redis.call('XTRIM', stream, 'MINID', '~', string.format('%.0f', oldest))
