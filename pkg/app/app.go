@@ -201,10 +201,9 @@ func (a *App) serve(l *listener, h http.Handler) {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: headTimeout, IdleTimeout: keepAlive, MaxHeaderBytes: mostHead,
 		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
-	watched := edge.WatchHeads(s, l.from)
 	ended := make(chan error, 1)
 	go func() {
-		err := s.Serve(watched)
+		err := edge.Serve(s, l.from)
 		if !errors.Is(err, http.ErrServerClosed) {
 			a.log.Error("no longer listening", "for", l.name, "error", err)
 		}

@@ -32,6 +32,13 @@ func (d *deadline) want(t time.Time) error {
 	return d.holdLocked()
 }
 
+// isWanted is the deadline that is wanted.
+func (d *deadline) isWanted() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.wanted
+}
+
 // begin is told before a read or a write.
 func (d *deadline) begin() error {
 	d.mu.Lock()

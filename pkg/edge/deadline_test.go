@@ -27,8 +27,8 @@ func (d *deadlines) SetReadDeadline(t time.Time) error {
 	return d.Conn.SetReadDeadline(t)
 }
 
-// aHeadConn is one whose other end is silent until something is written to it.
-func aHeadConn(t *testing.T) (c *headConn, given *deadlines, other net.Conn) {
+// aConn is one whose other end is silent until something is written to it.
+func aConn(t *testing.T) (c *conn, given *deadlines, other net.Conn) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func aHeadConn(t *testing.T) (c *headConn, given *deadlines, other net.Conn) {
 	}
 	given = &deadlines{Conn: at}
 	t.Cleanup(func() { other.Close(); at.Close() })
-	return newHeadConn(given, new(sentry)), given, other
+	return newConn(given, new(sentry)), given, other
 }
 
 // endSoon gives the connection a deadline that ends sooner than what is wanted.
@@ -59,7 +59,7 @@ func endSoon(t *testing.T, d *deadline, wanted time.Time) {
 
 // A deadline holds for the read that comes next, and again for the one after it; what was lifted holds no more.
 func TestDeadlineBeforeRead(t *testing.T) {
-	c, given, other := aHeadConn(t)
+	c, given, other := aConn(t)
 	b := make([]byte, 8)
 	for range 5 {
 		_ = c.SetReadDeadline(time.Now().Add(time.Hour))
@@ -88,9 +88,9 @@ func TestDeadlineBeforeRead(t *testing.T) {
 
 // A deadline that comes while a read waits ends it, as the server does when the handler is done; one that is lifted does not.
 func TestDeadlineWhileReading(t *testing.T) {
-	for name, set := range map[string]func(*headConn, time.Time) error{"read": (*headConn).SetReadDeadline, "both": (*headConn).SetDeadline} {
+	for name, set := range map[string]func(*conn, time.Time) error{"read": (*conn).SetReadDeadline, "both": (*conn).SetDeadline} {
 		t.Run(name, func(t *testing.T) {
-			c, _, other := aHeadConn(t)
+			c, _, other := aConn(t)
 			read := make(chan error)
 			go func() {
 				for range 2 {
@@ -122,7 +122,7 @@ func TestDeadlineWhileReading(t *testing.T) {
 
 // The connection is given a deadline that ends sooner, and none that ends later: what ends too soon for it waits on.
 func TestDeadlinePutOff(t *testing.T) {
-	c, given, other := aHeadConn(t)
+	c, given, other := aConn(t)
 	for range 3 { // requests of which each is there at once
 		_ = c.SetReadDeadline(time.Now().Add(time.Hour))
 		_, _ = other.Write([]byte("x"))
@@ -153,7 +153,7 @@ func TestDeadlinePutOff(t *testing.T) {
 
 // A write that was interrupted for nothing goes on where it was.
 func TestDeadlineOfWritePutOff(t *testing.T) {
-	c, _, other := aHeadConn(t)
+	c, _, other := aConn(t)
 	text := make([]byte, 16<<20) // more than the socket takes
 	for i := range text {
 		text[i] = byte(i % 251)
@@ -183,7 +183,7 @@ func TestDeadlineOfWritePutOff(t *testing.T) {
 
 // Of two that one end has cut short, both go on.
 func TestDeadlineOfTwo(t *testing.T) {
-	c, given, _ := aHeadConn(t)
+	c, given, _ := aConn(t)
 	endSoon(t, &c.writes, time.Now().Add(time.Hour))
 	for range 2 {
 		if err := c.writes.begin(); err != nil {
@@ -207,7 +207,7 @@ func TestDeadlineOfTwo(t *testing.T) {
 
 // A write has a deadline though nobody set one, and what somebody set holds in its place.
 func TestDeadlineOfWrites(t *testing.T) {
-	c, given, _ := aHeadConn(t)
+	c, given, _ := aConn(t)
 	write := func() error { _, err := c.Write([]byte("x")); return err }
 	for range 3 {
 		if err := write(); err != nil {
@@ -229,7 +229,7 @@ func TestDeadlineOfWrites(t *testing.T) {
 
 // Who never reads ends the write in time, and one that comes long after the last has time of its own.
 func TestPauseOfWrites(t *testing.T) {
-	c, _, other := aHeadConn(t)
+	c, _, other := aConn(t)
 	c.writes.pause = 50 * time.Millisecond
 	if _, err := c.Write([]byte("x")); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ func TestTwoLengths(t *testing.T) {
 		"\r\n" + post + both[:19]:   false,
 		post + "\r\n" + post + both: false,
 	} {
-		if got := (&headConn{head: []byte(head)}).twoLengths(); got != want {
+		if got := (&conn{head: []byte(head)}).twoLengths(); got != want {
 			t.Errorf("%q: %v", head, got)
 		}
 	}

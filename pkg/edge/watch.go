@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// While a request runs, net/http reads a byte ahead of it, on a goroutine of its own, to notice that the caller leaves; it interrupts
-// that and waits for its end when the answer has gone. That is a fifteenth of what a small request costs. So the byte is not read
-// for it (see headConn.Read), but here, and only for requests that are no longer young. It is noticed up to two looks late that
-// the caller has left, which is about when an attempt begins to follow him.
+// While a request runs, net/http reads a byte ahead of it, on a goroutine of its own, to notice that the caller leaves. When the
+// answer has gone it interrupts that and waits for its end. For a small request that is a fifteenth of all its work. So conn
+// answers that read at once, and a watch listens in its place, but only to requests that are no longer young. That a caller has left
+// is noticed up to two looks late, which is about when an attempt begins to follow him.
 
 // youth is the time between two looks at the requests that run: most have been answered by the second.
 const youth = 25 * time.Millisecond
 
-// sentry looks at all requests that run, with one timer.
+// sentry looks at the requests of all connections, with one timer.
 type sentry struct {
 	mu    sync.Mutex // guards the rest, and all watches
 	first *watch     // of a list
@@ -22,52 +22,44 @@ type sentry struct {
 	round int  // looks so far
 }
 
-// watch is that for the end of one connection.
+// watch listens to one connection.
 type watch struct {
 	sentry     *sentry
-	read       func()        // reads ahead until it has ended or is to
-	ended      chan struct{} // capacity 1; that reading has
-	waits      bool          // to be old enough
-	reads      bool          // and nobody has waited for its end
-	round      int           // in which it began
+	listen     func()
+	ended      chan struct{} // capacity 1; told when listen has returned
+	listed     bool          // it will listen
+	listening  bool          // listen was begun, and nobody has called end since
+	round      int           // in which it was listed
 	next, prev *watch
 }
 
-func newWatch(s *sentry, read func()) watch {
-	return watch{sentry: s, read: read, ended: make(chan struct{}, 1)}
+func newWatch(s *sentry, listen func()) watch {
+	return watch{sentry: s, listen: listen, ended: make(chan struct{}, 1)}
 }
 
-// begin has the watch begin when the request that runs is old enough.
+// begin lets it listen when the request that runs is old enough.
 func (w *watch) begin() {
 	s := w.sentry
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.waits || w.reads {
-		return
-	}
-	if w.waits, w.round, w.next = true, s.round, s.first; w.next != nil {
+	if w.listed, w.round, w.next = true, s.round, s.first; w.next != nil {
 		w.next.prev = w
 	}
 	s.first = w
 	s.setLocked()
 }
 
-// end ends it, and reports whether it has begun to read: that is then to be interrupted, and its end to be waited for.
-func (w *watch) end() (reads bool) {
+// end ends it. If it was listening, whoever calls interrupts that and waits until it has ended.
+func (w *watch) end() (listening bool) {
 	w.sentry.mu.Lock()
 	defer w.sentry.mu.Unlock()
 	w.leaveLocked()
-	reads, w.reads = w.reads, false
-	return reads
-}
-
-func (w *watch) look() {
-	w.read()
-	w.ended <- struct{}{}
+	listening, w.listening = w.listening, false
+	return listening
 }
 
 func (w *watch) leaveLocked() {
-	if !w.waits {
+	if !w.listed {
 		return
 	}
 	if w.prev != nil {
@@ -78,10 +70,15 @@ func (w *watch) leaveLocked() {
 	if w.next != nil {
 		w.next.prev = w.prev
 	}
-	w.waits, w.next, w.prev = false, nil, nil
+	w.listed, w.next, w.prev = false, nil, nil
 }
 
-// setLocked has the timer run while anything waits.
+func (w *watch) run() {
+	w.listen()
+	w.ended <- struct{}{}
+}
+
+// setLocked has the timer run while anything is listed.
 func (s *sentry) setLocked() {
 	switch {
 	case s.runs || s.first == nil:
@@ -94,7 +91,7 @@ func (s *sentry) setLocked() {
 	s.runs = true
 }
 
-// look lets those read that have seen two looks.
+// look lets those listen that have seen two looks.
 func (s *sentry) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,8 +101,8 @@ func (s *sentry) look() {
 		next := w.next
 		if s.round-w.round >= 2 {
 			w.leaveLocked()
-			w.reads = true
-			go w.look()
+			w.listening = true
+			go w.run()
 		}
 		w = next
 	}

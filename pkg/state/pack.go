@@ -13,7 +13,7 @@ import (
 const usualRoom = 512
 
 // Pack is the request as stores write it: what encoding/json makes of a remembered, put together by hand because each
-// request waits for it. There is room for one byte behind it.
+// request waits for it. It has no newline, which stores put between two. There is room for one byte behind it.
 func (r *Request) Pack() []byte {
 	var room [usualRoom]byte
 	text := r.AppendPacked(room[:0])

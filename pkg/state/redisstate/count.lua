@@ -2,10 +2,10 @@
 -- count: add one numbered part of a replica's usage. A part that was taken in already adds nothing.
 -- KEYS  totals (hash), number of the replica's last part, requests (stream), then for minute, hour and day a hash of
 --       each kind of series
--- ARGV  ms that the number is kept, number of the part (from 1), most series of a step, most requests, ms that a request
---       is kept, ms that a minute, an hour, a day is kept; how many totals, series of each kind, and entries of requests
---       follow; then a field and an amount for each total, an id and "amount amount ..." for each series, and for each entry
---       its requests and how many they are
+-- ARGV  ms that the number is kept, number of the part (from 1), most series of a step, most requests, most requests of an
+--       entry, ms that a request is kept, ms that a minute, an hour, a day is kept; how many totals, series of each kind, and
+--       entries of requests follow; then a field and an amount for each total, an id and "amount amount ..." for each series,
+--       and for each entry its requests and how many they are
 -- What is read before the first write fails on a key of another type.
 if tonumber(ARGV[2]) <= (tonumber(redis.call('GET', KEYS[2]) or '0') or 0) then return 0 end
 redis.call('HLEN', KEYS[1])
@@ -17,7 +17,7 @@ for step = 1, 3 do
   for kind = 1, kinds do room[step] = room[step] - redis.call('HLEN', KEYS[3 + (step - 1) * kinds + kind]) end
 end
 
-local counted = 9
+local counted = 10
 local at = counted + kinds + 2
 local function take()
   at = at + 1
@@ -99,40 +99,42 @@ for kind = 1, kinds do
   end
   for step = 1, 3 do
     if #ids > 0 then
-      room[step] = add(KEYS[3 + (step - 1) * kinds + kind], ARGV[5 + step], ids, amounts, room[step])
+      room[step] = add(KEYS[3 + (step - 1) * kinds + kind], ARGV[6 + step], ids, amounts, room[step])
     end
   end
 end
 
 -- Requests lie several in one entry: an entry by itself costs as much as all else that is done for one. Each entry has the
--- number of all so far, so that what is behind the first is known without a counter that could be wrong.
+-- number of all requests so far, by which it is known how many are behind the first. As many entries go as hold what is too much if
+-- they are full (ARGV[5]), again and again: never too many, and what is still too much goes with the next part.
 local entries = tonumber(ARGV[counted + kinds + 1])
 if entries > 0 then
   local stream, most = KEYS[3], tonumber(ARGV[4])
-  -- number is that of an entry; those of a version before have none, and one request each.
-  local function number(found)
+  local function numberOf(found)
     local fields = found[1] and found[1][2] or {}
     for i = 1, #fields, 2 do
       if fields[i] == 'n' then return tonumber(fields[i + 1]) end
     end
   end
-  local length, added = redis.call('XLEN', stream), 0
-  local first = length == 0 and 0 or number(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1))
-  local n = number(redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)) or (first or 0) + length
+  local length = redis.call('XLEN', stream)
+  local n = numberOf(redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)) or length
   for _ = 1, entries do
     local requests, many = take(), tonumber(take())
-    n, added = n + many, added + many
+    n = n + many
     redis.call('XADD', stream, '*', 'r', requests, 'n', string.format('%.0f', n))
   end
   length = length + entries
-  if first and n - first > most then -- about as many entries as have what is too much
-    redis.call('XTRIM', stream, 'MAXLEN', '~', math.floor(length * most / (n - first)))
-  elseif not first and n > most then -- as many as have come
-    redis.call('XTRIM', stream, 'MAXLEN', '=', math.max(length - added, 0))
+  for _ = 1, 16 do
+    local first = numberOf(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)) or n
+    local gone = math.floor((n - first - most) / tonumber(ARGV[5]))
+    if gone < 1 then break end
+    length = length - gone
+    redis.call('XTRIM', stream, 'MAXLEN', '=', length)
   end
-  local oldest = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) - tonumber(ARGV[5])
+  redis.call('XTRIM', stream, 'MAXLEN', '~', most) -- whatever has been written there
+  local oldest = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) - tonumber(ARGV[6])
   redis.call('XTRIM', stream, 'MINID', '~', string.format('%.0f', oldest))
-  redis.call('PEXPIRE', stream, ARGV[5])
+  redis.call('PEXPIRE', stream, ARGV[6])
 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[1])
 return 1

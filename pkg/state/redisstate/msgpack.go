@@ -20,6 +20,12 @@ const (
 	flatSmall  = 0x7f                   // and below: the number itself
 )
 
+// What is needed beside its bytes for a text, and at most for a number.
+const (
+	textRoom   = 5
+	numberRoom = 9
+)
+
 // grow makes room for so many bytes.
 func (f *flat) grow(room int) { f.bytes = slices.Grow(f.bytes, len(flatHead)+room) }
 
@@ -43,6 +49,12 @@ func (f *flat) number(i int64) {
 		return
 	}
 	f.bytes = binary.BigEndian.AppendUint64(append(f.bytes, flatNumber), uint64(i))
+}
+
+// later is a number that is 0 so far, and where it is among the bytes: it may be raised there up to flatSmall.
+func (f *flat) later() int {
+	f.number(0)
+	return len(f.bytes) - 1
 }
 
 // pack is the list, which is not empty.

@@ -92,7 +92,7 @@ func (p *splitting) end() {
 	if p.weight == 0 {
 		return
 	}
-	args := []any{state.SourceLife.Milliseconds(), 0, p.s.mostSeries, p.s.mostRemembered, state.RequestsKept.Milliseconds()}
+	args := []any{state.SourceLife.Milliseconds(), 0, p.s.mostSeries, p.s.mostRemembered, mostInEntry, state.RequestsKept.Milliseconds()}
 	for _, step := range state.Steps {
 		args = append(args, (step.Kept() + step.Length()).Milliseconds())
 	}

@@ -71,14 +71,16 @@ func (s *Store) Requests(ctx context.Context, q state.RequestQuery) (state.Page,
 		w.since, _ = state.ParsePosition(q.Since)
 		oldest = entryOf(w.since)
 	}
-	for each := mostInEntry; !page.Full(); { // requests in an entry, at most: a reply that is too short costs less than a long one
+	// So many requests has an entry, as far as is known: at first the most, since a reply that is too short costs less than one that
+	// is too long.
+	for each := mostInEntry; !page.Full(); {
 		stride := max(min(page.Left(), scanStride)/each, 1)
-		entries, err := s.slow.XRevRangeN(ctx, s.keys.requests(), newest, oldest, int64(stride)).Result()
+		some, err := s.slow.XRevRangeN(ctx, s.keys.requests(), newest, oldest, int64(stride)).Result()
 		if err != nil {
 			return state.Page{}, unavailable(err)
 		}
-		last := len(entries) < stride
-		all := w.requests(entries)
+		last := len(some) < stride
+		all := w.requests(some)
 		for i, one := range all {
 			if page.Add(one.at.String(), []byte(one.text)) && !(last && i == len(all)-1) {
 				return page.Page, nil
@@ -87,8 +89,8 @@ func (s *Store) Requests(ctx context.Context, q state.RequestQuery) (state.Page,
 		if last {
 			page.End()
 		} else {
-			newest = "(" + entries[len(entries)-1].ID
-			each = max(len(all)/len(entries), 1)
+			newest = "(" + some[len(some)-1].ID
+			each = max(len(all)/len(some), 1)
 		}
 	}
 	return page.Page, nil

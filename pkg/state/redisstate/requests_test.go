@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"openai-api-proxy/pkg/redistest"
 	"openai-api-proxy/pkg/state"
 )
@@ -46,20 +44,6 @@ func (s *numbered) add(many, size int) {
 	}
 }
 
-// addOld adds one as versions did that had one in an entry.
-func (s *numbered) addOld(many int) {
-	s.t.Helper()
-	p := s.slow.Pipeline()
-	for range many {
-		r := state.Request{ID: fmt.Sprint(s.n), At: time.Now()}
-		p.XAdd(s.t.Context(), &redis.XAddArgs{Stream: s.keys.requests(), Values: []any{"r", r.Pack()}})
-		s.n++
-	}
-	if _, err := p.Exec(s.t.Context()); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
 // all are the ids that are remembered, the newest first, and where the pages ended.
 func (s *numbered) all(q state.RequestQuery) (ids, at []string) {
 	s.t.Helper()
@@ -87,8 +71,7 @@ func down(n, to int) (ids []string) {
 	return ids
 }
 
-// About as many are remembered as are wanted, and always the latest, whether they come one by one or together, and behind those
-// of a version that had one in each entry.
+// About as many are remembered as are wanted, and always the latest, whether they come one by one or together.
 func TestRequestsAreBounded(t *testing.T) {
 	const most = 1000
 	for name, fill := range map[string]func(*numbered){
@@ -114,10 +97,12 @@ func TestRequestsAreBounded(t *testing.T) {
 				s.add(1, 0)
 			}
 		},
-		"behind older ones": func(s *numbered) {
-			s.addOld(2 * most)
-			for range 60 {
-				s.add(50, 0)
+		"one by one, then together": func(s *numbered) {
+			for range most {
+				s.add(1, 0)
+			}
+			for range 10 {
+				s.add(most, 0)
 			}
 		},
 	} {
@@ -125,29 +110,28 @@ func TestRequestsAreBounded(t *testing.T) {
 			s := newNumbered(t, most)
 			fill(s)
 			got, _ := s.all(state.RequestQuery{Limit: 500})
-			// Whole nodes go, of 100 entries or 4 KB, and as many entries as hold what is too much on an average.
-			if len(got) < most-3*mostInEntry || len(got) > most+3*100 || !slices.Equal(got, down(s.n, s.n-len(got))) {
+			if len(got) < most || len(got) > most+4*mostInEntry || !slices.Equal(got, down(s.n, s.n-len(got))) {
 				t.Errorf("%d are remembered of %d, from %s to %s", len(got), s.n, got[0], got[len(got)-1])
 			}
 		})
 	}
 }
 
-// An update in the middle of traffic, with replicas of both versions, forgets nothing that there is room for.
-func TestRequestsOfTwoVersions(t *testing.T) {
-	s := newNumbered(t, 1000)
-	for range 30 {
-		s.addOld(7)
-		s.add(20, 0)
+// Fewer are wanted than there are: what is too much goes, and of the latest nothing, however they lie.
+func TestFewerRequestsAreWanted(t *testing.T) {
+	s := newNumbered(t, 20_000)
+	s.add(8000, 0)
+	for range 500 {
+		s.add(1, 0)
 	}
-	if got, _ := s.all(state.RequestQuery{Limit: 100}); !slices.Equal(got, down(s.n, 0)) {
-		t.Errorf("%d are remembered of %d", len(got), s.n)
-	}
-	for range 300 {
-		s.add(20, 0)
-	}
-	if got, _ := s.all(state.RequestQuery{Limit: 100}); len(got) < 800 || len(got) > 2000 {
-		t.Errorf("%d are remembered, with room for 1000", len(got))
+	for _, most := range []int64{5000, 1000} {
+		s.mostRemembered = most
+		for range 400 {
+			s.add(1, 0)
+		}
+		if got, _ := s.all(state.RequestQuery{Limit: 5000}); len(got) < int(most) || len(got) > int(most)+4*mostInEntry {
+			t.Errorf("%d are remembered, with room for %d", len(got), most)
+		}
 	}
 }
 
@@ -159,7 +143,9 @@ func TestRequestsOnPages(t *testing.T) {
 	s := newNumbered(t, 100_000)
 	for range 12 {
 		s.add(1+random.IntN(100), random.IntN(300))
-		s.addOld(random.IntN(3))
+		for range random.IntN(3) {
+			s.add(1, 0)
+		}
 	}
 	ids, at := s.all(state.RequestQuery{Limit: 1})
 	if !slices.Equal(ids, down(s.n, 0)) {

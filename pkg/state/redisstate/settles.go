@@ -36,35 +36,30 @@ type settling struct {
 
 // How a reservation is settled, as settle.lua knows it.
 const (
-	heard = iota
-	unheardOf
-	apart
+	asHeard = iota
+	asUnheard
+	asApart
 )
 
 func (s *settling) add(one *state.Settlement) {
 	s.n++
-	how := heard
+	how := asHeard
 	switch {
 	case one.Unheard:
-		how = unheardOf
+		how = asUnheard
 	case one.Apart:
-		how = apart
-	}
-	var amounts int64
-	for i := range one.Amounts {
-		if _, counts := changeOf(&one.Amounts[i], one.Unheard); counts {
-			amounts++
-		}
+		how = asApart
 	}
 	s.told.text(one.Reservation)
 	s.told.number(int64(how))
-	s.told.number(amounts)
+	amounts := s.told.later()
 	for i := range one.Amounts {
 		a := &one.Amounts[i]
 		change, counts := changeOf(a, one.Unheard)
 		if !counts {
 			continue
 		}
+		s.told.bytes[amounts]++
 		s.told.number(s.limit(a))
 		s.told.number(change)
 		if one.Unheard {

@@ -131,7 +131,7 @@ func (t *together) args(now time.Time) []any {
 	}
 	args[0], args[1], args[2], args[3] = life.Milliseconds(), state.OpenLife.Milliseconds(), state.SlotLife.Milliseconds(), len(charges)
 	var asks flat
-	asks.grow(len(t.asks) * (20 + 9*len(charges)))
+	asks.grow(len(t.asks) * (textRoom + len(t.asks[0].reservation) + numberRoom*len(charges)))
 	for _, a := range t.asks {
 		asks.text(a.reservation)
 		for _, c := range a.charges {
@@ -160,9 +160,10 @@ func (t *together) answer(reply *redis.Cmd) {
 	charges := t.asks[0].charges
 	limits := make([]standing, len(charges))
 	for i := range limits {
-		limits[i] = standing{values[3*i], values[3*i+1], values[3*i+2]}
+		is := values[i*standingValues:]
+		limits[i] = standing{is[0], is[1], is[2]}
 	}
-	told := values[3*len(limits):]
+	told := values[len(limits)*standingValues:]
 	waits := told[len(t.asks):]
 	for i, a := range t.asks {
 		v := state.Verdict{OK: told[i] <= 0}
@@ -172,7 +173,7 @@ func (t *together) answer(reply *redis.Cmd) {
 			waits = waits[1:]
 		case refused == 0:
 			for k, c := range a.charges {
-				limits[k].taken += costOf(c)
+				limits[k].taken += max(costOf(c), 0)
 			}
 		}
 		v.Balances = make([]state.Balance, len(limits))
@@ -188,6 +189,9 @@ type standing struct {
 	reset, start int64 // of a quota: ms to the end of the period, negative: never; and unix s of its start
 	taken        int64 // debt in us, units used, or slots held
 }
+
+// standingValues are those of a standing in an answer.
+const standingValues = 3
 
 // costOf is what a charge adds to what is taken.
 func costOf(c state.Charge) int64 {

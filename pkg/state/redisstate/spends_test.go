@@ -243,3 +243,31 @@ func TestKilledInTheMiddle(t *testing.T) {
 		return err == nil && v.OK && v.Balances[0].Left == 99_990
 	})
 }
+
+// What each of several asks finds left is worked out from what the limits had before them: one that took nothing counts for nothing.
+func TestBalancesOfManyAsks(t *testing.T) {
+	s := opened(t, redistest.Start(t).URL())
+	saying := func(reservation string, cost int64) *ask {
+		return &ask{subject: "c:one", reservation: reservation, err: errUnanswered, charges: []state.Charge{
+			{Limit: "tpm", Cost: cost, Rate: state.Rate{Count: 100, Per: time.Hour, Burst: 100}},
+			{Limit: "tokens/month", Cost: cost, Quota: state.Quota{Limit: 1000, Period: proxy.Month}},
+			{Limit: "concurrency", Cost: min(cost, 1), Slots: 3}}}
+	}
+	if v, err := s.Spend(t.Context(), "c:one", "before", saying("before", 5).charges); err != nil || !v.OK {
+		t.Fatal(v, err)
+	}
+	asks := []*ask{saying("a", 10), saying("a", 10), saying("b", 90), saying("before", 7), saying("", 0), saying("c", 20), saying("d", 1)}
+	s.carry(t.Context(), asks)
+	for i, want := range []struct {
+		refused             string
+		rate, quota, places int64
+	}{{"", 85, 985, 1}, {"", 85, 985, 1}, {"tpm", 85, 985, 1}, {"", 85, 985, 1}, {"", 85, 985, 1}, {"", 65, 965, 0}, {"concurrency", 65, 965, 0}} {
+		v := asks[i].verdict
+		if asks[i].err != nil || v.OK != (want.refused == "") || v.Refused != want.refused || (v.RetryAfter > 0) == v.OK {
+			t.Fatalf("ask %d: %+v, %v", i, v, asks[i].err)
+		}
+		if b := v.Balances; b[0].Left != want.rate || b[1].Left != want.quota || b[2].Left != want.places || !b[1].Start.Equal(asks[i].charges[1].Quota.Start(time.Now())) {
+			t.Errorf("ask %d finds %+v, want %+v", i, b, want)
+		}
+	}
+}
