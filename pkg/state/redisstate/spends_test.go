@@ -56,6 +56,9 @@ func (b *batches) asks(n int) (all []*ask) {
 
 // settlements are some, also of what was refused or settled before, and some twice.
 func (b *batches) settlements(n int) (all []state.Settlement) {
+	if len(b.names) == 0 {
+		return nil
+	}
 	for range n {
 		a := b.made[b.names[b.IntN(len(b.names))]]
 		s := state.Settlement{Subject: a.subject, Reservation: a.reservation, Unheard: a.reservation[len(a.reservation)-1] < '3'}
