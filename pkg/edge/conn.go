@@ -78,20 +78,17 @@ func (c *conn) Read(p []byte) (n int, err error) {
 // from there the watch is left to the server.
 func (c *conn) isAhead(p []byte) bool {
 	c.mu.Lock()
-	switch first := !c.asked; {
-	case c.phase != serves || first && len(p) != 1:
-		c.mu.Unlock()
-		return false
-	case first:
+	again := c.phase == serves && c.asked
+	first := c.phase == serves && !c.asked && len(p) == 1
+	if first {
 		c.asked = true
 		c.watch.begin()
-		c.mu.Unlock()
-		return true
-	default:
-		c.mu.Unlock()
-		c.unwatch()
-		return false
 	}
+	c.mu.Unlock()
+	if again {
+		c.unwatch()
+	}
+	return first
 }
 
 func (c *conn) takeAhead(p []byte) int {
