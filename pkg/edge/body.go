@@ -126,5 +126,5 @@ func (p *pacedBody) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// done lifts the deadline: the server reads on to notice that the caller leaves.
+// done lifts the deadline: from here on the connection is listened to, so that it is noticed when the caller leaves.
 func (p *pacedBody) done() { _ = p.control.SetReadDeadline(time.Time{}) }

@@ -55,7 +55,7 @@ func drawn(t *rapid.T) *Request {
 	for range rapid.IntRange(0, 3).Draw(t, "attempts") {
 		r.Attempts = append(r.Attempts, Tried{text(t, "key"), text(t, "account"), text(t, "outcome"), int(n(t, "status")), span(t, "took")})
 	}
-	r.Why = []byte(rapid.SampledFrom([]string{"", "{", `{ "a": [1, "<"] }`}).Draw(t, "why"))
+	r.Why = []byte(rapid.SampledFrom([]string{"", "{", `{ "a": [1, "<"] }`, "{\n\"a\":\r\n1}"}).Draw(t, "why"))
 	if rapid.Bool().Draw(t, "bodies") {
 		r.Bodies = &Bodies{text(t, "request"), text(t, "response"), rapid.Bool().Draw(t, "cut")}
 	}
@@ -76,6 +76,9 @@ func TestPack(t *testing.T) {
 		}
 		if cap(got) == len(got) {
 			t.Fatal("no room behind it")
+		}
+		if bytes.ContainsAny(got, "\r\n") {
+			t.Fatalf("a newline, as stores put between two: %q", got)
 		}
 		var a, b Request
 		if a, err = UnpackRequest(got); err != nil {

@@ -59,7 +59,7 @@ func (s *settling) add(one *state.Settlement) {
 		if !counts {
 			continue
 		}
-		s.told.bytes[amounts]++
+		s.told.bytes[amounts]++ // far below flatSmall: each of a subject's limits has a unit and a period of its own
 		s.told.number(s.limit(a))
 		s.told.number(change)
 		if one.Unheard {
